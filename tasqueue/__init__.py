@@ -1,0 +1,1 @@
+"""Run functions later, elsewhere, safely."""
