@@ -1,0 +1,58 @@
+# Every recipe runs in the active virtual environment: python -m pip install -e ".[dev]"
+
+# List the recipes.
+_default:
+    @just --list --unsorted
+
+# Everything that must hold, quickest failure first.
+check: static test
+
+# The checks that run no code of ours.
+static: lint types imports docs
+
+# Style, and that the formatter has nothing to say.
+lint:
+    ruff check .
+    ruff format --check .
+
+# Both type checkers, and that every public name has a type.
+types:
+    mypy
+    basedpyright
+    python .ci/verify_types.py
+
+# Which room may see which.
+imports:
+    lint-imports --no-logo
+
+# Build the site; every warning is an error.
+docs:
+    NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
+# Repair what the tools can repair.
+fix:
+    ruff check --fix .
+    ruff format .
+
+# The whole suite, in random order; arguments go to pytest.
+test *args:
+    pytest tests/ {{ args }}
+
+# The suite with branch coverage.
+cover:
+    coverage erase
+    coverage run -m pytest tests/ -q
+    coverage combine --quiet
+    coverage report
+
+# Properties and models with 10,000 examples each: hours, not minutes.
+test-deep *args:
+    HYPOTHESIS_PROFILE=deep pytest tests/ --timeout=0 {{ args }}
+
+# Beside a live Go Tasqueue; needs Go, and refuses to skip.
+parity *args:
+    CI=true pytest tests/parity -v {{ args }}
+
+# The site on a local port, rebuilt at each save.
+docs-serve:
+    NO_MKDOCS_2_WARNING=1 mkdocs serve
