@@ -50,7 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put every async test under ``no_task_left``; a sync test has no loop to look at."""
     for item in items:
         if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
-            item.fixturenames.insert(0, "no_task_left")
+            # After it, since the loop ends its executor's threads when it closes.
+            after = item.fixturenames.index("no_thread_left") + 1
+            item.fixturenames.insert(after, "no_task_left")
 
 
 def _refuse_to_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
