@@ -53,6 +53,11 @@ test-deep *args:
 parity *args:
     CI=true pytest tests/parity -v {{ args }}
 
+# Move CI to today's versions of everything.
+pin:
+    echo "# The set of versions that CI runs with; written by: just pin" > .ci/constraints.txt
+    uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml >> .ci/constraints.txt
+
 # The site on a local port, rebuilt at each save.
 docs-serve:
     NO_MKDOCS_2_WARNING=1 mkdocs serve
