@@ -1,0 +1,201 @@
+"""Every exception Tasqueue raises, as one tree.
+
+TasqueueError
+├── ConfigurationError (ValueError)   the program is wired wrongly
+│   ├── DuplicateTask                 two functions, one task name
+│   ├── QueueConflict                 one queue, two concurrencies
+│   ├── ScheduleError                 a cron text that Go would refuse
+│   ├── ArgumentError (TypeError)     a call that does not fit the task's signature
+│   ├── LimitExceeded                 a message, chain or name larger than the limits
+│   └── Unsupported                   this back end cannot do that
+├── NotFound (LookupError)
+│   ├── TaskNotFound
+│   │   └── TaskNotRegistered         no worker of this program knows the task
+│   ├── JobNotFound
+│   └── ResultNotFound
+├── WireError
+│   ├── EncodeError
+│   └── DecodeError                   keeps the bytes
+├── BackendError
+│   ├── BackendUnavailable            could not reach the server, or it cannot serve now: try again
+│   └── BackendRejected               the server refused; trying again will not help
+├── EnqueueError
+│   └── EnqueueUnconfirmed            the job may or may not be stored; safe to repeat by ID
+├── JobError
+│   ├── JobFailed
+│   └── JobTimeout
+└── ResultTimeout (TimeoutError)      the waiter's patience ended, not the job
+
+JobSignal                             said by a handler on purpose, not an error
+├── Retry
+├── Snooze
+├── Cancel
+└── Reject                            said by the SDK: the payload does not fit, final at once
+"""
+
+from __future__ import annotations
+
+
+class TasqueueError(Exception):
+    """Root of everything this library raises."""
+
+
+class ConfigurationError(TasqueueError, ValueError):
+    """The program is wired wrongly; running it again will not help."""
+
+
+class DuplicateTask(ConfigurationError):
+    """A second function was registered under the name of another."""
+
+
+class QueueConflict(ConfigurationError):
+    """A queue was given a second concurrency (Go: server.go, RegisterTask)."""
+
+
+class ScheduleError(ConfigurationError):
+    """A schedule text that robfig's ParseStandard, and so Go, would refuse."""
+
+
+class ArgumentError(ConfigurationError, TypeError):
+    """A call does not fit the task's signature; the message names the parameter and the path."""
+
+
+class LimitExceeded(ConfigurationError):
+    """A message, chain, group or name is larger than the limits of ``core.limits``."""
+
+
+class Unsupported(ConfigurationError):
+    """This back end, or this pair of back ends, lacks the ability that was asked for."""
+
+
+class NotFound(TasqueueError, LookupError):
+    """The store has nothing under that name."""
+
+
+class TaskNotFound(NotFound):
+    """No task of that name."""
+
+
+class TaskNotRegistered(TaskNotFound):
+    """The task is not registered in this program."""
+
+
+class JobNotFound(NotFound):
+    """No job, group or chain of that ID: never enqueued, deleted, or expired."""
+
+
+class ResultNotFound(NotFound):
+    """The job saved nothing, has not ended yet, or its result has expired (Go: ErrNotFound)."""
+
+
+class WireError(TasqueueError):
+    """Bytes and messages do not fit together."""
+
+
+class EncodeError(WireError):
+    """A message holds a value that Go's wire cannot carry."""
+
+
+class DecodeError(WireError):
+    """Bytes that are no message; nothing was changed.
+
+    Attributes:
+        body: the bytes as they were found, so that nothing is lost on the way.
+    """
+
+    def __init__(self, reason: str, body: bytes) -> None:
+        super().__init__(reason)
+        self.body = body
+
+
+class BackendError(TasqueueError):
+    """A server, or the way to it, failed."""
+
+
+class BackendUnavailable(BackendError):
+    """The server is out of reach or cannot serve now (loading, read-only, out of memory …)."""
+
+
+class BackendRejected(BackendError):
+    """The server refused the command; repeating it will not help."""
+
+
+class EnqueueError(TasqueueError):
+    """A job could not be handed to the broker."""
+
+
+class EnqueueUnconfirmed(EnqueueError):
+    """The broker's answer was lost: the job may be stored. Enqueuing the same ID again is safe.
+
+    Attributes:
+        job_id: the ID to ask about, or to enqueue again.
+    """
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id} may or may not be stored: {reason}")
+        self.job_id = job_id
+
+
+class JobError(TasqueueError):
+    """A job ended badly."""
+
+
+class JobFailed(JobError):
+    """A job used up its attempts.
+
+    Attributes:
+        job_id: the job's ID.
+        reason: the text of its last error, as stored in ``PrevErr``.
+    """
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id} failed: {reason}")
+        self.job_id = job_id
+        self.reason = reason
+
+
+class JobTimeout(JobError):
+    """An attempt ran longer than the job's own ``timeout`` (seconds)."""
+
+
+class ResultTimeout(TasqueueError, TimeoutError):
+    """The waiter gave up; the job itself goes on."""
+
+
+class JobSignal(Exception):
+    """Something a handler says on purpose by raising it."""
+
+
+class Retry(JobSignal):
+    """Run this job again; it counts as a failed attempt.
+
+    Attributes:
+        after: seconds until the next attempt; None takes the task's back-off.
+    """
+
+    def __init__(self, reason: str = "retry", *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Snooze(JobSignal):
+    """Run this job again later without using up an attempt.
+
+    Attributes:
+        after: seconds until then.
+    """
+
+    def __init__(self, after: float) -> None:
+        super().__init__(f"snoozed for {after} s")
+        self.after = after
+
+
+class Cancel(JobSignal):
+    """End this job as failed now, whatever attempts are left."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+
+
+class Reject(JobSignal):
+    """The payload does not fit the handler: the job fails now, whatever attempts are left."""

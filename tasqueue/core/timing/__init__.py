@@ -1,0 +1,22 @@
+"""When something runs next: instants and spans, the cron dialect, back-off. Pure: now is always a parameter."""
+
+from tasqueue.core.timing.backoff import AT_ONCE, Backoff
+from tasqueue.core.timing.dialect import parse_schedule
+from tasqueue.core.timing.duration import format_duration, parse_duration
+from tasqueue.core.timing.moment import from_ns, span_from_ns, span_ns, to_ns
+from tasqueue.core.timing.schedule import CronSchedule, EverySchedule, Schedule
+
+__all__ = [
+    "AT_ONCE",
+    "Backoff",
+    "CronSchedule",
+    "EverySchedule",
+    "Schedule",
+    "format_duration",
+    "from_ns",
+    "parse_duration",
+    "parse_schedule",
+    "span_from_ns",
+    "span_ns",
+    "to_ns",
+]

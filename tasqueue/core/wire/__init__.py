@@ -1,0 +1,18 @@
+"""Bytes exactly as Go Tasqueue v2 writes them; the only room with CamelCase and nanoseconds.
+
+Messages are msgpack maps keyed by Go's field names, in Go's order, integers never shortened
+(``go/SPEC.md`` §2). Reading is as lenient as Go's decoder (§2.6): any key order, unknown and
+missing keys, text as str or bin, structs as arrays, bytes after the message.
+"""
+
+from tasqueue.core.wire.reading import decode_chain, decode_group, decode_job
+from tasqueue.core.wire.writing import encode_chain, encode_group, encode_job
+
+__all__ = [
+    "decode_chain",
+    "decode_group",
+    "decode_job",
+    "encode_chain",
+    "encode_group",
+    "encode_job",
+]

@@ -1,0 +1,224 @@
+"""Messages to bytes, byte for byte as Go's msgpack.Marshal."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgpack
+
+from tasqueue.core.errors import EncodeError
+from tasqueue.core.job import NIL_JOB, Job, JobMessage
+from tasqueue.core.wire.nothing import RAW_TEXT, SECOND, NilMap, PresentList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tasqueue.core.chain import ChainMessage
+    from tasqueue.core.group import Group, GroupMessage
+
+_T = TypeVar("_T")
+
+_NIL: Final = b"\xc0"
+_ZERO_TIME: Final = bytes.fromhex("c70cff00000000fffffff1886e0900")
+"""Go's zero time, 0001-01-01: "no ETA", "never processed". A nil would kill a Go reader."""
+
+_FIXSTR: Final = tuple(bytes((0xA0 | n,)) for n in range(32))
+_UINT32: Final = struct.Struct(">BI").pack
+_INT64: Final = struct.Struct(">Bq").pack
+_TIME32: Final = struct.Struct(">BBI").pack
+_TIME64: Final = struct.Struct(">BBQ").pack
+_TIME96: Final = struct.Struct(">BBBIq").pack
+
+
+def _sized(head: tuple[int, int, int], length: int) -> bytes:
+    """Header of a str, bin, array or map of ``length``, as 8, 16 or 32 bits."""
+    if length < 0x100 and head[0]:
+        return struct.pack(">BB", head[0], length)
+    return struct.pack(*(">BH", head[1]) if length < 0x10000 else (">BI", head[2]), length)
+
+
+def _text(value: str) -> bytes:
+    data = value.encode("utf-8", RAW_TEXT)
+    if len(data) < 32:
+        return _FIXSTR[len(data)] + data
+    return _sized((0xD9, 0xDA, 0xDB), len(data)) + data
+
+
+def _bytes(value: bytes | None) -> bytes:
+    return _NIL if value is None else _sized((0xC4, 0xC5, 0xC6), len(value)) + value
+
+
+def _array(items: Sequence[_T], one: Callable[[_T], bytes]) -> bytes:
+    if not items:
+        return b"\x90" if isinstance(items, PresentList) else _NIL
+    size = len(items)
+    head = bytes((0x90 | size,)) if size < 16 else _sized((0, 0xDC, 0xDD), size)
+    return head + b"".join(map(one, items))
+
+
+def _time(ns: int | None) -> bytes:
+    if ns is None:
+        return _ZERO_TIME
+    seconds, rest = divmod(ns, SECOND)
+    if seconds >> 34:
+        return _TIME96(0xC7, 12, 0xFF, rest, seconds)
+    if rest or seconds >> 32:
+        return _TIME64(0xD7, 0xFF, rest << 34 | seconds)
+    return _TIME32(0xD6, 0xFF, seconds)
+
+
+def _keys(names: str) -> tuple[bytes, ...]:
+    """Each key of a struct, ready to be followed by its value; the first carries the map's head."""
+    keys = [_text(name) for name in names.split()]
+    return bytes((0x80 | len(keys),)) + keys[0], *keys[1:]
+
+
+_OPTS: Final = _keys("ID ETA Queue MaxRetries Schedule Timeout")
+_JOB: Final = _keys("OnSuccess Task Payload OnError Opts")
+_JOB_EXT_HEAD: Final = b"\x86" + _JOB[0][1:]
+_EXT: Final = _text("Ext")
+_MESSAGE: Final = _keys(
+    "ID OnSuccessIDs Status Queue Schedule MaxRetry Retried PrevErr ProcessedAt PrevJobResult Job"
+)
+_GROUP_MESSAGE: Final = _keys("ID Status JobStatus Group")
+_GROUP: Final = _keys("Jobs Opts")
+_GROUP_OPTS: Final = _keys("ID")
+_CHAIN_MESSAGE: Final = _keys("ID Status JobID PrevJobs")
+
+
+def _job(job: Job) -> bytes:
+    if job is NIL_JOB:
+        return _NIL
+    opts = job.opts
+    parts = (
+        _JOB_EXT_HEAD if job.ext else _JOB[0],
+        _children(job.on_success),
+        _JOB[1],
+        _text(job.task),
+        _JOB[2],
+        _bytes(job.payload),
+        _JOB[3],
+        _children(job.on_error),
+        _JOB[4],
+        _OPTS[0],
+        _text(opts.id),
+        _OPTS[1],
+        _time(opts.eta_ns),
+        _OPTS[2],
+        _text(opts.queue),
+        _OPTS[3],
+        _UINT32(0xCE, opts.max_retries),
+        _OPTS[4],
+        _text(opts.schedule),
+        _OPTS[5],
+        _INT64(0xD3, opts.timeout_ns),
+    )
+    body = b"".join(parts)
+    return body + _EXT + msgpack.packb(job.ext) if job.ext else body
+
+
+def _children(jobs: list[Job]) -> bytes:
+    if not jobs:
+        return b"\x90" if isinstance(jobs, PresentList) else _NIL
+    return _array(jobs, _job)
+
+
+def _message(message: JobMessage) -> bytes:
+    meta = message.meta
+    return b"".join(
+        (
+            _MESSAGE[0],
+            _text(meta.id),
+            _MESSAGE[1],
+            _array(meta.on_success_ids, _text),
+            _MESSAGE[2],
+            _text(meta.status),
+            _MESSAGE[3],
+            _text(meta.queue),
+            _MESSAGE[4],
+            _text(meta.schedule),
+            _MESSAGE[5],
+            _UINT32(0xCE, meta.max_retry),
+            _MESSAGE[6],
+            _UINT32(0xCE, meta.retried),
+            _MESSAGE[7],
+            _text(meta.prev_err),
+            _MESSAGE[8],
+            _time(meta.processed_at_ns),
+            _MESSAGE[9],
+            _bytes(meta.prev_job_result),
+            _MESSAGE[10],
+            _job(message.job),
+        )
+    )
+
+
+def _group(group: Group | None) -> bytes:
+    if group is None:
+        return _NIL
+    jobs = _array(group.jobs, _job)
+    return _GROUP[0] + jobs + _GROUP[1] + _GROUP_OPTS[0] + _text(group.opts.id)
+
+
+def _states(states: dict[str, str]) -> bytes:
+    if not states:
+        return _NIL if isinstance(states, NilMap) else b"\x80"
+    size = len(states)
+    head = bytes((0x80 | size,)) if size < 16 else _sized((0, 0xDE, 0xDF), size)
+    return head + b"".join(_text(job_id) + _text(status) for job_id, status in states.items())
+
+
+def _group_message(message: GroupMessage) -> bytes:
+    meta, key = message.meta, _GROUP_MESSAGE
+    head = key[0] + _text(meta.id) + key[1] + _text(meta.status)
+    return head + key[2] + _states(meta.job_status) + key[3] + _group(message.group)
+
+
+def _chain_message(message: ChainMessage) -> bytes:
+    meta, key = message.meta, _CHAIN_MESSAGE
+    head = key[0] + _text(meta.id) + key[1] + _text(meta.status)
+    return head + key[2] + _text(meta.job_id) + key[3] + _array(meta.prev_jobs, _text)
+
+
+def _name(message: object) -> object:
+    return getattr(getattr(message, "meta", None), "id", None)
+
+
+def _write(what: str, write: Callable[[_T], bytes], message: _T) -> bytes:
+    try:
+        return write(message)
+    except (TypeError, AttributeError, ValueError, OverflowError, struct.error) as error:
+        reason = f"{what} {_name(message)!r} cannot be written for Go: {error}"
+        raise EncodeError(reason) from error
+    except RecursionError:
+        reason = f"{what} {_name(message)!r} nests deeper than can be written"
+        raise EncodeError(reason) from None
+
+
+def encode_job(message: JobMessage) -> bytes:
+    """Write a job message as Go's ``msgpack.Marshal(JobMessage)`` does.
+
+    Raises:
+        EncodeError: a field holds what Go's type cannot (a negative retry count, a number where
+            text belongs …), or the children nest too deep.
+    """
+    return _write("job", _message, message)
+
+
+def encode_group(message: GroupMessage) -> bytes:
+    """Write a group message; `JobStatus` keeps the dict's order (Go's order is random).
+
+    Raises:
+        EncodeError: as `encode_job`.
+    """
+    return _write("group", _group_message, message)
+
+
+def encode_chain(message: ChainMessage) -> bytes:
+    """Write a chain message.
+
+    Raises:
+        EncodeError: as `encode_job`.
+    """
+    return _write("chain", _chain_message, message)
