@@ -8,7 +8,7 @@ import (
 )
 
 // nextRuns reads {"expr", "from" (Unix ns), "tz", "steps"} and answers the next runs in Unix
-// nanoseconds, null for never. The zone stands for the local one, which robfig takes from the time
+// seconds (they are whole, and may lie past what nanoseconds reach), null for never. The zone stands for the local one, which robfig takes from the time
 // it is given when the expression names none.
 func nextRuns(line []byte) answer {
 	var asked struct {
@@ -34,8 +34,8 @@ func nextRuns(line []byte) answer {
 			runs = append(runs, nil)
 			break
 		}
-		nanoseconds := at.UnixNano()
-		runs = append(runs, &nanoseconds)
+		seconds := at.Unix()
+		runs = append(runs, &seconds)
 	}
 	return answer{"ok": true, "next": runs}
 }
