@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tasqueue.core.errors import ConfigurationError, LimitExceeded
+from tasqueue.core.timing import parse_schedule
+
+if TYPE_CHECKING:
+    from tasqueue.core.job import Job
 
 MAX_MESSAGE: Final = 1 << 20
 """Bytes of one message at enqueue."""
@@ -50,6 +54,29 @@ def check_id(kind: str, name: str) -> str:
         )
         raise ConfigurationError(msg)
     return name
+
+
+def check_job(job: Job) -> Job:
+    """Return ``job`` if it, and every job that follows it, may be enqueued.
+
+    Raises:
+        ConfigurationError: a name or an ID is not usable, a schedule is not in Go's dialect.
+        LimitExceeded: the jobs that follow nest deeper than `MAX_LINKS`.
+    """
+    level, depth = [job], 0
+    while level:
+        if depth > MAX_LINKS:
+            msg = f"more than {MAX_LINKS} jobs in a row after {job.task!r}: split the chain"
+            raise LimitExceeded(msg)
+        for one in level:
+            check_name("task", one.task)
+            check_name("queue", one.opts.queue)
+            check_id("job", one.opts.id)
+            if one.opts.schedule:
+                parse_schedule(one.opts.schedule)
+        level = [child for one in level for child in (*one.on_success, *one.on_error)]
+        depth += 1
+    return job
 
 
 def check_size(what: str, body: bytes) -> bytes:

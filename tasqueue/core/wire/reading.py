@@ -192,8 +192,8 @@ def _read_group_message(value: object) -> GroupMessage:
 def _read_chain_message(value: object) -> ChainMessage:
     get = _fields(value, "chain message").get
     previous = _list(get("PrevJobs"), _string)
-    names = [_string(get(key)) for key in ("ID", "Status", "JobID")]
-    return ChainMessage(ChainMeta(*names, previous))
+    meta = ChainMeta(_string(get("ID")), _string(get("Status")), _string(get("JobID")), previous)
+    return ChainMessage(meta)
 
 
 def _unpack(body: bytes) -> object:

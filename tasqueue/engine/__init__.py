@@ -1,0 +1,1 @@
+"""Who does the work: the server, its workers, and the plans that clients follow."""

@@ -1,0 +1,279 @@
+"""What clients do, as plans: generators of requests that a store performs, awaited or blocking.
+
+So the asyncio `Server` and the blocking `.delay()` share every line but the socket.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from tasqueue.core import lifecycle
+from tasqueue.core.chain import Chain, ChainMessage, ChainMeta, Walk
+from tasqueue.core.errors import (
+    BackendUnavailable,
+    DecodeError,
+    JobNotFound,
+    ResultNotFound,
+    TasqueueError,
+)
+from tasqueue.core.group import Group, GroupMessage, GroupMeta, roll_up, unfinished
+from tasqueue.core.job import FINAL_STATUSES, Job, JobMessage, JobStatus
+from tasqueue.core.limits import MAX_GROUP_WRITTEN, check_id, check_job, check_size
+from tasqueue.core.ports import (
+    CHAIN_KEY,
+    GROUP_KEY,
+    JOB_KEY,
+    Pending,
+    PendingPage,
+    Push,
+    Read,
+    Request,
+    Submit,
+    Write,
+)
+from tasqueue.core.wire import (
+    decode_chain,
+    decode_group,
+    decode_job,
+    encode_chain,
+    encode_group,
+    encode_job,
+)
+from tasqueue.engine.clock import SYSTEM, Clock
+
+if TYPE_CHECKING:
+    from tasqueue.core.ports import BlockingStore, Store
+
+T = TypeVar("T")
+Plan = Generator[Request, Any, T]
+"""Yields requests, is sent their answers, returns a T."""
+
+_AT_ONCE = 500
+"""Names that one `Read` asks for."""
+
+
+async def run(plan: Plan[T], store: Store) -> T:
+    """Follow a plan from asyncio; what the store raises is raised in the plan."""
+    try:
+        request = next(plan)
+        while True:
+            try:
+                answer = await store.perform(request)
+            except TasqueueError as error:
+                request = plan.throw(error)
+            else:
+                request = plan.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def run_blocking(plan: Plan[T], store: BlockingStore) -> T:
+    """Follow a plan from code without an event loop."""
+    try:
+        request = next(plan)
+        while True:
+            try:
+                answer = store.perform_blocking(request)
+            except TasqueueError as error:
+                request = plan.throw(error)
+            else:
+                request = plan.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def new_id() -> str:
+    """A fresh ID, as Go makes them: UUID v4, lower-case, 36 characters."""
+    return str(uuid4())
+
+
+# -- enqueue -------------------------------------------------------------------------------------
+
+
+def push(entry: lifecycle.Entry, now_ns: int, *, call: str = "") -> Push:
+    """Write a message and its ``queued`` record out."""
+    message = entry.message
+    if call and entry.due_ns is not None:
+        ext = message.job.ext | {lifecycle.TURN: call}
+        message = JobMessage(message.meta, dataclasses.replace(message.job, ext=ext))
+    record = lifecycle.recorded(message, JobStatus.QUEUED, now_ns)
+    return Push(
+        queue=message.meta.queue,
+        job_id=message.meta.id,
+        record=encode_job(record),
+        body=check_size(f"job {message.meta.id} of task {message.job.task!r}", encode_job(message)),
+        due_ns=entry.due_ns,
+        call=call,
+    )
+
+
+def prepare(job: Job, clock: Clock = SYSTEM) -> Push:
+    """Check a job and write it out; nothing is sent.
+
+    Raises:
+        ConfigurationError: a name, ID or schedule is not usable, or the job is too large.
+        EncodeError: a field holds what Go's type cannot.
+    """
+    now_ns = clock.now_ns()
+    entry = lifecycle.entry(check_job(job), now_ns=now_ns, new_id=new_id)
+    return push(entry, now_ns, call=uuid4().hex if job.opts.id else "")
+
+
+def submit(pushes: Sequence[Push]) -> Plan[None]:
+    """Push prepared jobs. After a lost answer the same call is made once more, and counts once.
+
+    Raises:
+        BackendUnavailable: the store was out of reach twice.
+    """
+    try:
+        yield Submit(pushes)
+    except BackendUnavailable:
+        yield Submit(pushes, again=True)
+
+
+def enqueue(job: Job, clock: Clock = SYSTEM) -> Plan[str]:
+    """Enqueue a job; returns its ID (Go: server.go, Enqueue)."""
+    prepared = prepare(job, clock)
+    yield from submit((prepared,))
+    return prepared.job_id
+
+
+def enqueue_many(jobs: Iterable[Job], clock: Clock = SYSTEM) -> Plan[list[str]]:
+    """Enqueue jobs in as few steps as the store allows; returns their IDs in order."""
+    prepared = [prepare(job, clock) for job in jobs]
+    if prepared:
+        yield from submit(prepared)
+    return [one.job_id for one in prepared]
+
+
+def enqueue_group(group: Group, clock: Clock = SYSTEM) -> Plan[str]:
+    """Enqueue a group, its record first; returns its ID (Go: groups.go, EnqueueGroup)."""
+    group_id = check_id("group", group.opts.id) or new_id()
+    prepared = [prepare(job, clock) for job in group.jobs]
+    meta = GroupMeta(group_id, job_status={one.job_id: JobStatus.QUEUED for one in prepared})
+    opts = dataclasses.replace(group.opts, id=group_id)
+    written = Group(group.jobs, opts) if len(group.jobs) <= MAX_GROUP_WRITTEN else None
+    yield Write(GROUP_KEY + group_id, encode_group(GroupMessage(meta, written)))
+    if prepared:
+        yield from submit(prepared)
+    return group_id
+
+
+def enqueue_chain(chain: Chain, clock: Clock = SYSTEM) -> Plan[str]:
+    """Enqueue a chain, its record first; returns its ID (Go: chains.go, EnqueueChain)."""
+    chain_id = check_id("chain", chain.opts.id) or new_id()
+    prepared = prepare(chain.root, clock)
+    meta = ChainMeta(chain_id, job_id=prepared.job_id)
+    yield Write(CHAIN_KEY + chain_id, encode_chain(ChainMessage(meta)))
+    yield from submit((prepared,))
+    return chain_id
+
+
+# -- ask -----------------------------------------------------------------------------------------
+
+
+def get_job(job_id: str) -> Plan[JobMessage]:
+    """The record of a job.
+
+    Raises:
+        JobNotFound: there is none under that ID.
+    """
+    (record,) = yield Read((JOB_KEY + job_id,))
+    if record is None:
+        msg = f"no job {job_id!r}: it was never enqueued, was deleted, or its record has expired"
+        raise JobNotFound(msg)
+    return decode_job(record)
+
+
+def get_result(job_id: str) -> Plan[bytes]:
+    """The bytes that a job saved.
+
+    Raises:
+        ResultNotFound: the job saved nothing, has not ended, or its result has expired.
+    """
+    (result,) = yield Read((job_id,))
+    if result is None:
+        msg = f"no result for job {job_id!r}: it saved none, has not ended, or it has expired"
+        raise ResultNotFound(msg)
+    data: bytes = result
+    return data
+
+
+def get_group(group_id: str) -> Plan[GroupMessage]:
+    """A group with its members' states looked up and added up (Go: groups.go, GetGroup).
+
+    A member whose record has expired keeps the state it was last seen in.
+
+    Raises:
+        JobNotFound: there is no group under that ID.
+    """
+    (body,) = yield Read((GROUP_KEY + group_id,))
+    if body is None:
+        msg = f"no group {group_id!r}: it was never enqueued, or its record has expired"
+        raise JobNotFound(msg)
+    message = decode_group(body)
+    meta = message.meta
+    seen = dict(meta.job_status)
+    for job_ids in _pages(unfinished(meta)):
+        records = yield Read([JOB_KEY + job_id for job_id in job_ids])
+        for job_id, record in zip(job_ids, records, strict=True):
+            if record is not None:
+                meta.job_status[job_id] = decode_job(record).status
+    status = roll_up(meta.job_status)
+    if status != meta.status or meta.job_status != seen:
+        if meta.status not in FINAL_STATUSES:
+            meta.status = status
+        yield Write(GROUP_KEY + group_id, encode_group(message))
+    return message
+
+
+def get_chain(chain_id: str) -> Plan[ChainMessage]:
+    """A chain, walked along from its first job (Go: chains.go, GetChain).
+
+    Mended: every finished job is listed once in ``prev_jobs``, however often one asks.
+
+    Raises:
+        JobNotFound: there is no chain, or no job where the chain has come to.
+    """
+    (body,) = yield Read((CHAIN_KEY + chain_id,))
+    if body is None:
+        msg = f"no chain {chain_id!r}: it was never enqueued, or its record has expired"
+        raise JobNotFound(msg)
+    message = decode_chain(body)
+    if message.meta.status in FINAL_STATUSES:
+        return message
+    walk, job_id = Walk.along(message.meta), message.meta.job_id
+    while job_id:
+        job_id = walk.step((yield from get_job(job_id)))
+    if walk.meta != message.meta:
+        yield Write(CHAIN_KEY + chain_id, encode_chain(ChainMessage(walk.meta)))
+    return ChainMessage(walk.meta)
+
+
+def get_pending(
+    queue: str, offset: int = 0, limit: int | None = None
+) -> Plan[tuple[list[JobMessage], int]]:
+    """Waiting messages, youngest first, and how many there are.
+
+    Bytes that are no message are left out: a worker moves them to the dead letters.
+    """
+    page: PendingPage = yield Pending(queue, offset, limit)
+    messages: list[JobMessage] = []
+    for body in page.bodies:
+        try:
+            messages.append(decode_job(body))
+        except DecodeError:
+            continue
+    return messages, page.total
+
+
+def _pages(items: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(items)
+    while page := list(islice(left, _AT_ONCE)):
+        yield page
