@@ -1,4 +1,7 @@
-"""When something runs next: instants and spans, the cron dialect, back-off. Pure: now is always a parameter."""
+"""When something runs next: instants and spans, the cron dialect, back-off.
+
+No clock: what "now" is comes in as a parameter.
+"""
 
 from tasqueue.core.timing.backoff import AT_ONCE, Backoff
 from tasqueue.core.timing.dialect import parse_schedule

@@ -19,8 +19,8 @@ _MOST_DOUBLINGS: Final = 60
 class Backoff:
     """Exponential back-off with full jitter.
 
-    Retry n waits a random time from ``first`` to ``first * 2**n`` seconds, never longer than ``limit``:
-    by default 1 to 2 s, 1 to 4 s, 1 to 8 s and so on up to 5 minutes.
+    Retry n waits a random time from ``first`` to ``first * 2**n`` seconds, and never longer than
+    ``limit``: by default 1 to 2 s, 1 to 4 s, 1 to 8 s and so on up to 5 minutes.
 
     Raises:
         ConfigurationError: ``first`` is negative or above ``limit``, or either is not finite.
@@ -35,15 +35,15 @@ class Backoff:
         """Refuse what is not a length of time."""
         if not (math.isfinite(self.limit) and 0 <= self.first <= self.limit):
             raise ConfigurationError(
-                f"backoff first={self.first}, limit={self.limit}; allowed are 0 <= first <= limit, in seconds"
+                f"backoff first={self.first}, limit={self.limit}: allowed are 0 <= first <= limit"
             )
 
     @staticmethod
     def of(value: Backoff | timedelta | float) -> Backoff:
         """Back-off that a task's ``backoff=`` option means.
 
-        A number of seconds or a timedelta is ``first``, and raises the default ``limit`` when it passes it;
-        0 is at once.
+        A number of seconds or a timedelta is ``first``, and moves the default ``limit`` up where
+        it passes that; 0 is at once.
 
         Raises:
             ConfigurationError: negative or not finite.

@@ -1,10 +1,10 @@
-"""The cron dialect of Go: the text of a schedule to the schedule it means."""
+"""The cron dialect of Go: from the text of a schedule to the schedule it means."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,15 +13,15 @@ from tasqueue.core.errors import ScheduleError
 from tasqueue.core.timing.duration import parse_duration
 from tasqueue.core.timing.schedule import CronSchedule, EverySchedule, Schedule
 
-# Go's unicode.IsSpace; str.split() would also split at U+001C to U+001F.
+# Go's unicode.IsSpace; str.split and str.strip would also take U+001C to U+001F.
 _SPACES: Final = (
-    "\t\n\v\f\r \x85\xa0\u1680"
-    + "".join(map(chr, range(0x2000, 0x200B)))
-    + "\u2028\u2029\u202f\u205f\u3000"
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
 )
 _WORD: Final = re.compile(f"[^{_SPACES}]+")
 _NUMBER: Final = re.compile(r"\+?0*([0-9]{1,19})")
-_ZONE_NAME: Final = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
+# As deep as posix/America/Argentina/Salta: zoneinfo looks names up by recursion.
+_ZONE_NAME: Final = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,3}")
 _LARGEST: Final = 2**63 - 1
 _SHOWN: Final = 60
 _EVERY: Final = "@every "
@@ -38,71 +38,64 @@ _DESCRIPTORS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One of the five columns: its name, its bounds and the names of its values."""
+    """One of the five fields: its name, its bounds, and the names of its values from ``low`` up."""
 
     name: str
     low: int
     high: int
-    names: Mapping[str, int] = field(default_factory=dict)
+    names: Sequence[str] = ()
+
+    @property
+    def allowed(self) -> str:
+        """Bounds in words."""
+        names = f" or {self.names[0]} to {self.names[-1]}" if self.names else ""
+        return f"{self.low} to {self.high}{names}"
 
 
-_MONTHS: Final = (
-    "jan",
-    "feb",
-    "mar",
-    "apr",
-    "may",
-    "jun",
-    "jul",
-    "aug",
-    "sep",
-    "oct",
-    "nov",
-    "dec",
-)
-_WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS: Final = (
     _Field("minute", 0, 59),
     _Field("hour", 0, 23),
     _Field("day of month", 1, 31),
-    _Field("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
-    _Field("day of week", 0, 6, {name: number for number, name in enumerate(_WEEKDAYS)}),
+    _Field(
+        "month",
+        1,
+        12,
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    ),
+    _Field("day of week", 0, 6, ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]),
 )
 
 
 def parse_schedule(text: str, *, zone: tzinfo | None = None) -> Schedule:
-    """Schedule of a text in the dialect of robfig/cron v3, ``ParseStandard``, that Go Tasqueue speaks.
+    """Schedule of a text in the dialect that Go Tasqueue speaks: robfig/cron v3, ParseStandard.
 
-    Five fields (minute, hour, day of month, month, day of week), ``@hourly`` and the like, or ``@every 1h30m``.
-    ``CRON_TZ=Europe/Berlin`` or ``TZ=`` in front gives the zone; without one ``zone`` counts, and None is the
-    system's local zone.
+    Five fields (minute, hour, day of month, month, day of week), a word such as ``@hourly``, or
+    ``@every 1h30m``. ``CRON_TZ=Europe/Berlin`` or ``TZ=`` in front gives the zone; without one
+    ``zone`` counts, and None is the system's local zone.
 
     Raises:
-        ScheduleError: not in the dialect; the message names the field, the value and what is allowed.
+        ScheduleError: Go would refuse it; says which field, what it holds and what is allowed.
     """
     if text.startswith(("TZ=", "CRON_TZ=")):
         prefix, space, rest = text.partition(" ")
         if not space:
-            raise _refusal("schedule", text, "a space and five fields after the zone")
+            raise _refusal("schedule", text, "a zone, a space and five fields")
         zone = _zone(prefix.partition("=")[2], zone)
         text = rest.strip(_SPACES)
     if text.startswith(_EVERY):
         return EverySchedule.of_ns(parse_duration(text.removeprefix(_EVERY)))
-    if text.startswith("@"):
-        allowed = ", ".join([*_DESCRIPTORS, "@every 1h30m"])
-        if text not in _DESCRIPTORS:
-            raise _refusal("schedule", text, allowed)
-        text = _DESCRIPTORS[text]
-    return _parse_fields(text, zone)
+    if text.startswith("@") and text not in _DESCRIPTORS:
+        raise _refusal("schedule", text, f"{', '.join(_DESCRIPTORS)}, @every 1h30m")
+    return _parse_fields(_DESCRIPTORS.get(text, text), zone)
 
 
 def _parse_fields(text: str, zone: tzinfo | None) -> CronSchedule:
     """Schedule of five fields."""
     words = _WORD.findall(text)
     if len(words) != len(_FIELDS):
-        raise _refusal("schedule", text, f"exactly 5 fields ({len(words)} found)")
-    columns = [_parse_field(word, column) for word, column in zip(words, _FIELDS, strict=True)]
-    (minutes, _), (hours, _), (days, any_day), (months, _), (weekdays, any_weekday) = columns
+        raise _refusal("schedule", text, f"exactly 5 fields, and these are {len(words)}")
+    fields = [_parse_field(word, field) for word, field in zip(words, _FIELDS, strict=True)]
+    (minutes, _), (hours, _), (days, any_day), (months, _), (weekdays, any_weekday) = fields
     return CronSchedule(
         minutes=minutes,
         hours=hours,
@@ -114,59 +107,58 @@ def _parse_fields(text: str, zone: tzinfo | None) -> CronSchedule:
     )
 
 
-def _parse_field(text: str, column: _Field) -> tuple[frozenset[int], bool]:
-    """Values of a comma list, and whether an unstepped star is among them. Empty items count for nothing, as in Go."""
+def _parse_field(text: str, field: _Field) -> tuple[frozenset[int], bool]:
+    """Values of a list with commas, and whether it has a star. As in Go, empty items pass."""
     values: set[int] = set()
     any_value = False
     for item in filter(None, text.split(",")):
-        allowed, star = _parse_range(item, column)
+        allowed, star = _parse_range(item, field)
         values.update(allowed)
         any_value = any_value or star
     return frozenset(values), any_value
 
 
-def _parse_range(item: str, column: _Field) -> tuple[range, bool]:
-    """Values of ``*``, ``a`` or ``a-b``, each with an optional ``/step``, and whether it is a star of step 1."""
+def _parse_range(item: str, field: _Field) -> tuple[range, bool]:
+    """Values of ``*``, ``a`` or ``a-b``, maybe with a ``/step``; and whether it is a plain star."""
     head, *steps = item.split("/")
     low, *highs = head.split("-")
     star = low in {"*", "?"}
-    # Go ignores whatever follows the hyphen of a star: robfig parser.go, getRange.
+    # Go looks at nothing that follows the hyphen of a star: robfig parser.go, getRange.
     if len(steps) > 1 or (len(highs) > 1 and not star):
-        raise _refusal(column.name, item, "a, a-b, */n, a/n or a-b/n, in a list with commas")
-    start, end = column.low, column.high
+        raise _refusal(field.name, item, "a, a-b, */n, a/n and a-b/n, with commas between")
+    start, end = field.low, field.high
     if not star:
-        start = _value(low, item, column)
+        start = _parse_value(low, item, field)
         if highs:
-            end = _value(highs[0], item, column)
+            end = _parse_value(highs[0], item, field)
         elif not steps:
             end = start
-    step = _number(steps[0]) if steps else 1
+    step = _parse_number(steps[0]) if steps else 1
     if not step:
-        raise _refusal(f"{column.name} step", item, "whole numbers from 1")
-    if not column.low <= start <= end <= column.high:
-        names = f" or {min(column.names, key=column.names.__getitem__)}" if column.names else ""
-        raise _refusal(column.name, item, f"{column.low} to {column.high}{names}, rising")
+        raise _refusal(f"step of {field.name}", item, "whole numbers from 1")
+    if not field.low <= start <= end <= field.high:
+        raise _refusal(field.name, item, f"{field.allowed}, the lower first")
     return range(start, end + 1, step), star and step == 1
 
 
-def _value(word: str, item: str, column: _Field) -> int:
-    """Number or name."""
-    value = column.names.get(word.lower(), _number(word))
+def _parse_value(word: str, item: str, field: _Field) -> int:
+    """Name or number."""
+    name = word.lower()
+    value = field.low + field.names.index(name) if name in field.names else _parse_number(word)
     if value is None:
-        names = f" or {' '.join(column.names)}" if column.names else ""
-        raise _refusal(column.name, item, f"{column.low} to {column.high}{names}")
+        raise _refusal(field.name, item, field.allowed)
     return value
 
 
-def _number(word: str) -> int | None:
-    """Number that Go's strconv.Atoi would read, if it is one and not negative."""
+def _parse_number(word: str) -> int | None:
+    """Number that Go's strconv.Atoi reads, unless it is negative."""
     match = _NUMBER.fullmatch(word)
     value = int(match[1]) if match else _LARGEST + 1
     return value if value <= _LARGEST else None
 
 
 def _zone(name: str, local: tzinfo | None) -> tzinfo | None:
-    """Zone of an IANA name. Go: time.LoadLocation, where no name is UTC and Local is the local zone."""
+    """Zone of an IANA name. No name is UTC, and Local the local zone. Go: time.LoadLocation."""
     if name in {"", "UTC"}:
         return UTC
     if name == "Local":
@@ -176,8 +168,7 @@ def _zone(name: str, local: tzinfo | None) -> tzinfo | None:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        allowed = "IANA names such as Europe/Berlin (this machine may need the tzdata package)"
-        raise _refusal("time zone", name, allowed) from error
+        raise _refusal("time zone", name, "IANA names such as Europe/Berlin") from error
 
 
 def _refusal(what: str, value: str, allowed: str) -> ScheduleError:

@@ -25,7 +25,7 @@ _SHOWN: Final = 60
 
 
 def parse_duration(text: str) -> int:
-    """Nanoseconds of a Go duration: numbers with units, summed, with an optional sign. Go: time.ParseDuration.
+    """Nanoseconds of a Go duration: an optional sign, then numbers with units. Go: ParseDuration.
 
     Raises:
         ScheduleError: not such a text, or longer than about 292 years.
@@ -72,12 +72,12 @@ def _fraction_ns(digits: str, unit: int) -> int:
 def _refusal(text: str) -> ScheduleError:
     """Say what a duration may look like."""
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-    msg = f"duration {shown!r}: allowed are numbers with a unit of ns, us, ms, s, m or h, such as 1h30m"
-    return ScheduleError(f"{msg} or 1.5s, up to 292 years")
+    allowed = "numbers with a unit of ns, us, ms, s, m or h, such as 1h30m or 1.5s, to 292 years"
+    return ScheduleError(f"duration {shown!r}: allowed are {allowed}")
 
 
 def format_duration(ns: int) -> str:
-    """Shortest Go duration of hours, minutes and seconds that `parse_duration` reads back as ``ns``."""
+    """Duration in hours, minutes and seconds that `parse_duration` reads back as ``ns``."""
     seconds, rest = divmod(abs(ns), NS_PER_S)
     hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
     tail = f"{seconds}.{rest:09}".rstrip("0").rstrip(".") if rest else str(seconds)

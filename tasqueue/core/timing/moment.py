@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,29 +12,27 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_SPAN_LIMIT_NS: Final = 2**63
+_LIMIT_NS: Final = 2**63
 
 
 def to_ns(moment: datetime) -> int:
     """Unix nanoseconds of a moment, exactly; a naive one is in the system's local zone.
 
     Raises:
-        ConfigurationError: a naive moment so close to year 1 or 9999 that it has no local offset.
+        ConfigurationError: naive, and so close to year 1 or 9999 that it has no local offset.
     """
     if moment.tzinfo is None:
         try:
             moment = moment.astimezone()
         except (OverflowError, ValueError, OSError) as error:
-            raise ConfigurationError(
-                f"moment {moment} has no local offset; give it a time zone, such as datetime.UTC"
-            ) from error
+            raise ConfigurationError(f"moment {moment}: give it a time zone, as UTC") from error
     return (moment - EPOCH) // _MICROSECOND * 1000
 
 
 def from_ns(ns: int) -> datetime:
-    """Aware UTC moment of unix nanoseconds.
+    """Aware UTC moment of unix nanoseconds, rounded down to a microsecond.
 
-    Rounded down to a microsecond; what lies outside the years 1 to 9999 becomes the nearest moment inside.
+    What lies outside the years 1 to 9999 becomes the nearest moment inside.
     """
     if ns <= to_ns(_FIRST):
         return _FIRST
@@ -45,24 +42,20 @@ def from_ns(ns: int) -> datetime:
 
 
 def span_ns(value: timedelta | float) -> int:
-    """Nanoseconds of a timedelta or of a number of seconds, which may be negative; to the nearest nanosecond.
+    """Nanoseconds of a timedelta or of a number of seconds; either may be negative.
 
     Raises:
-        ConfigurationError: not finite, or not within Go's time.Duration, about 292 years.
+        ConfigurationError: not a number, or more than Go's time.Duration holds, about 292 years.
     """
     if isinstance(value, timedelta):
         ns = value // _MICROSECOND * 1000
-    elif math.isfinite(value):
-        fraction, whole = math.modf(value) if isinstance(value, float) else (0.0, value)
+    elif abs(value) <= _LIMIT_NS // NS_PER_S:
+        whole, fraction = divmod(value, 1)
         ns = int(whole) * NS_PER_S + round(fraction * NS_PER_S)
     else:
-        raise ConfigurationError(
-            f"span {value} is not a length of time; allowed are seconds and timedelta"
-        )
-    if not -_SPAN_LIMIT_NS <= ns < _SPAN_LIMIT_NS:
-        raise ConfigurationError(
-            f"span {value} is too long; allowed are about 292 years, which Go's time.Duration can hold"
-        )
+        ns = _LIMIT_NS
+    if not -_LIMIT_NS <= ns < _LIMIT_NS:
+        raise ConfigurationError(f"span {value}: allowed are seconds or a timedelta, to 292 years")
     return ns
 
 

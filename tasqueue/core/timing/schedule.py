@@ -1,13 +1,14 @@
 """Schedules, and the instant at which one comes due next.
 
-The answers are those of Go's robfig/cron v3 ``Next``, oddities included, so that a Go and a Python worker that
-share a queue agree on every firing. cronsim follows Debian cron instead: it fires a job of a skipped hour when the
-clock has jumped and a repeated hour once, and it reads a stepped star as a star when it joins the two day fields.
-So the fields are matched here.
+The answers are those of Go's robfig/cron v3 ``Next``, oddities included, so that a Go and a Python
+worker on one queue agree on every firing. cronsim cannot give them, so fields are matched here: it
+follows Debian cron, where a job of a skipped hour runs as soon as the clock has jumped and one of
+a repeated hour runs once, and where ``*/2`` is a star to the rule that joins the two day fields.
 
-When clocks change, wall time decides. A time that is skipped does not fire on that day: ``30 2 * * *`` waits for
-the next day that has a 02:30. A time that is repeated fires each time it is shown. A schedule that wants neither
-takes ``CRON_TZ=UTC`` or ``@every``.
+When clocks change, the wall clock decides. A time that is skipped does not fire: ``30 2 * * *``
+waits for the next day that has a 02:30. A time that is shown twice fires twice. Where midnight is
+skipped, Go may miss more of that day: in Asia/Beirut ``0 12 * * 0`` missed 2024-03-31. Who wants
+none of this takes ``CRON_TZ=UTC`` or ``@every``.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from typing import Final
 from tasqueue.core.timing.moment import EPOCH, NS_PER_S
 
 _SECOND: Final = timedelta(seconds=1)
-_DAY_S: Final = 86_400
 _HOUR_S: Final = 3_600
-_NOON: Final = 12
+_DAY_S: Final = 86_400
 _YEARS: Final = 5
-# Room for the five years of the search inside what datetime can say.
+# Room for the five years of a search inside what datetime can say.
 _EARLIEST_S: Final = (EPOCH.replace(year=2) - EPOCH) // _SECOND
 _LATEST_S: Final = (EPOCH.replace(year=9990) - EPOCH) // _SECOND
 
@@ -36,7 +36,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def next(self, after_ns: int) -> int | None:
-        """First firing later than ``after_ns``, in unix nanoseconds; None when there is none within five years."""
+        """First firing after ``after_ns``, in unix nanoseconds; None if five years hold none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class EverySchedule(Schedule):
 
     @staticmethod
     def of_ns(span: int) -> EverySchedule:
-        """Schedule of a span, rounded down to whole seconds but to no less than one. Go: robfig, Every."""
+        """Schedule of a span, rounded down to whole seconds but not below one. Go: Every."""
         return EverySchedule(max(1, span // NS_PER_S))
 
     def next(self, after_ns: int) -> int:
-        """Firing that follows ``after_ns``: the fraction of its second is dropped, as in Go."""
+        """Firing that follows ``after_ns``, the fraction of whose second is dropped first."""
         return (after_ns // NS_PER_S + self.seconds) * NS_PER_S
 
 
@@ -71,12 +71,12 @@ class CronSchedule(Schedule):
     weekdays: frozenset[int]
     """0 is Sunday, 6 Saturday."""
     both_days: bool
-    """Whether days and weekdays must both allow a date (one of them is a star), or one is enough."""
+    """Whether a date must suit days and weekdays (one of them is a star), or one is enough."""
     zone: tzinfo | None
     """Zone of the wall clock; None is the system's local zone."""
 
     def next(self, after_ns: int) -> int | None:
-        """First firing later than ``after_ns``. Go: robfig spec.go, Next."""
+        """First firing after ``after_ns``. Go: robfig spec.go, Next."""
         start = after_ns // NS_PER_S + 1
         if not (self.minutes and self.hours and _EARLIEST_S <= start <= _LATEST_S):
             return None
@@ -93,8 +93,8 @@ class CronSchedule(Schedule):
                 return hand.seconds * NS_PER_S
         return None
 
-    # Each step turns the hand until its field fits. It gives False when the field above has turned over,
-    # so that all must be looked at again.
+    # Each step turns the hand until its field fits. It gives False as soon as the field above has
+    # turned over, for then that one must be looked at again.
 
     def _reach_month(self, hand: _Hand) -> bool:
         while hand.wall.month not in self.months:
@@ -139,15 +139,15 @@ class CronSchedule(Schedule):
 
 
 def _month_later(wall: datetime) -> datetime:
-    """Same day and time of the next month; a day that it has not runs over into the one after. Go: AddDate."""
+    """Same day and time a month on; a day too many runs over into the month after. Go: AddDate."""
     first = (wall.replace(day=1) + timedelta(days=31)).replace(day=1)
     return first + timedelta(days=wall.day - 1)
 
 
 class _Hand:
-    """Hand of a wall clock: an instant in whole unix seconds, and what the clock shows then.
+    """Hand of a wall clock: an instant in unix seconds, and what the clock shows then.
 
-    ``wall`` carries the fields of the wall clock as if they were UTC, so that they can be reckoned with.
+    ``wall`` holds what the clock shows as if it were UTC, so that it can be reckoned with.
     """
 
     __slots__ = ("_moved", "_zone", "seconds", "wall")
@@ -160,7 +160,7 @@ class _Hand:
         self.turn(0)
 
     def first_move(self) -> bool:
-        """Whether no field has moved yet, so that the smaller ones still hold the start's and must be reset."""
+        """Whether nothing has moved yet: the smaller fields still show the start and go to 0."""
         first, self._moved = not self._moved, True
         return first
 
@@ -170,9 +170,8 @@ class _Hand:
         self.wall = EPOCH + timedelta(seconds=self.seconds + self._offset(self.seconds))
 
     def turn_minutes(self, count: int) -> None:
-        """Let so many minutes pass, but only one when clocks change on the way."""
-        target = self.seconds + 60 * count
-        steady = self._offset(target) == self._offset(self.seconds)
+        """Let so many minutes pass, but only one if clocks change on the way."""
+        steady = self._offset(self.seconds + 60 * count) == self._offset(self.seconds)
         self.turn(60 * count if steady else 60)
 
     def reach_whole_minute(self) -> bool:
@@ -185,7 +184,7 @@ class _Hand:
     def set(self, wall: datetime) -> None:
         """Turn to where the clock shows ``wall``.
 
-        Of two such instants, or when there is none, it is the one that Go picks. Go: time.Date.
+        Where it does so twice or never, the choice is that of Go's time.Date.
         """
         shown = (wall - EPOCH) // _SECOND
         offset = self._offset(shown)
@@ -193,18 +192,16 @@ class _Hand:
         self.turn(0)
 
     def set_next_day(self) -> None:
-        """Turn to the next midnight. One that is skipped sends the hand to an hour nearby, as in Go."""
+        """Turn to the next midnight; where it is skipped, to an hour near it, as Go does."""
         before = self.seconds
         self.set(self.wall + timedelta(days=1))
-        if self.wall.hour > _NOON:
-            self.turn((24 - self.wall.hour) * _HOUR_S)
-        else:
-            self.turn(-self.wall.hour * _HOUR_S)
+        hour = self.wall.hour
+        self.turn((24 - hour if hour > 12 else -hour) * _HOUR_S)
         if self.seconds <= before:
-            # A whole day is missing (Pacific/Apia, 2011-12-30): here Go's Next never returns.
+            # A whole day is missing (Pacific/Apia, 2011-12-30): Go's Next would never return.
             self.turn(_DAY_S)
 
     def _offset(self, seconds: int) -> int:
-        """Seconds that the clock is ahead of UTC at an instant."""
+        """Seconds by which the clock is ahead of UTC at an instant."""
         utc = EPOCH + timedelta(seconds=seconds)
         return (utc.astimezone(self._zone).replace(tzinfo=utc.tzinfo) - utc) // _SECOND
