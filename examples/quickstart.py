@@ -1,6 +1,6 @@
 """The first five minutes: jobs, a group and a chain, with no server and no second terminal.
 
-    python examples/quickstart.py
+Run it: python examples/quickstart.py
 
 `App()` without an address keeps its queue in memory and runs a worker inside this process. Set
 TASQUEUE_URL to a Redis, start `tasqueue worker quickstart:app` beside it, and the same code works

@@ -1,6 +1,6 @@
 """The engine on Redis: a chain in which each job gets the result of the one before.
 
-    python examples/redis_example.py
+Run it: python examples/redis_example.py
 
 Needs a Redis (7.0 or newer) or Valkey (7.2 or newer) on localhost:6379. Go workers that share it
 can run these jobs too, if they register the tasks.
