@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgpack
@@ -43,17 +44,21 @@ _NAMES: Final = {
 }
 
 
+class _Skipped:
+    """Stands for a value that Go passes over and no Python type holds."""
+
+
 class _MalformedError(Exception):
     """A value is not of the kind that Go's decoder would take there."""
 
 
 def _fields(value: Any, kind: str) -> dict[Any, Any]:
-    """A struct's fields by name, from a map, from an array of just its length, or from nil."""
+    """A struct's fields by name, from a map, from an array of all or of none, or from nil."""
     if type(value) is dict:
         if value and set(map(type, value)) != _ONLY_TEXT:
             return {_string(key) if type(key) is bytes else key: v for key, v in value.items()}
         return value
-    if value is None:
+    if value is None or value == []:
         return {}
     if type(value) is list and len(value) == len(_NAMES[kind]):
         return dict(zip(_NAMES[kind], value, strict=True))
@@ -170,7 +175,8 @@ def _read_group(value: object) -> Group | None:
         return None
     get = _fields(value, "group").get
     opts = GroupOpts(id=_string(_fields(get("Opts"), "group opts").get("ID")))
-    return Group(_list(get("Jobs"), _read_job), opts)
+    # Go keeps a group's jobs by value, so that nil is an empty job and not NIL_JOB.
+    return Group(_list(get("Jobs"), lambda job: _read_job({} if job is None else job)), opts)
 
 
 def _read_states(value: object) -> dict[str, str]:
@@ -196,9 +202,29 @@ def _read_chain_message(value: object) -> ChainMessage:
     return ChainMessage(meta)
 
 
+def _extension(code: int, data: bytes) -> object:
+    """An extension type that Go skips; ``ExtType`` itself refuses the codes of msgpack's own."""
+    return msgpack.ExtType(code, data) if code >= 0 else _Skipped()
+
+
+def _hashable(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A map without the pairs that Python cannot hold: only in what Go skips are keys maps."""
+    return {key: value for key, value in pairs if type(key) not in {dict, list}}
+
+
 def _unpack(body: bytes) -> object:
+    unpack = partial(
+        msgpack.unpackb,
+        body,
+        strict_map_key=False,
+        unicode_errors=RAW_TEXT,
+        ext_hook=_extension,
+    )
     try:
-        return msgpack.unpackb(body, strict_map_key=False, unicode_errors=RAW_TEXT)
+        try:
+            return unpack()
+        except TypeError:
+            return unpack(object_pairs_hook=_hashable)
     except msgpack.ExtraData as extra:
         return extra.unpacked
 
