@@ -209,6 +209,8 @@ MARRED = st.builds(
 @example(expr="0 0 30 2 *", from_ns=0, zone="UTC")
 @example(expr="0 0 13 * fri", from_ns=0, zone="Europe/Berlin")
 @example(expr="0 0 */2 * mon", from_ns=0, zone="Europe/Berlin")
+@example(expr="59 1 * * sun", from_ns=1130630340 * _SECOND, zone="Antarctica/Troll")
+@example(expr="0,45 0 * * *", from_ns=1130639400 * _SECOND, zone="America/St_Johns")
 def test_the_next_runs_are_those_of_robfig(
     go_cron: GoCron, expr: str, from_ns: int, zone: str
 ) -> None:

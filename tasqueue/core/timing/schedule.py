@@ -178,6 +178,7 @@ class _Hand:
         """Turn to second 0; False when that was a move."""
         if self.wall.second == 0:
             return True
+        self._moved = True
         self.turn(60 - self.wall.second)
         return False
 
