@@ -10,6 +10,8 @@ from inspect import iscoroutinefunction
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.servers"]
+
 # A slow machine is no failure of a property: no test asserts a time.
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=50, **_SHARED)  # type: ignore[arg-type]

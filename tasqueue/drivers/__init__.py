@@ -1,0 +1,1 @@
+"""How to reach a server: its address, connections, commands, and its errors in our words."""

@@ -1,0 +1,7 @@
+"""Redis and Valkey: keys, scripts, commands as data, two drivers for them, store and lease."""
+
+from tasqueue.drivers.redis.address import Address
+from tasqueue.drivers.redis.request import KeepOpts
+from tasqueue.drivers.redis.store import RedisStore
+
+__all__ = ["Address", "KeepOpts", "RedisStore"]

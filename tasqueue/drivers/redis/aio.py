@@ -1,0 +1,200 @@
+"""The asyncio driver: one connection an event loop, on which waiting commands go out together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
+
+from redis.exceptions import ConnectionError as LostConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from tasqueue.core.errors import BackendError
+from tasqueue.drivers.redis.address import Address
+from tasqueue.drivers.redis.command import Command, Steps, lost_scripts, pack
+from tasqueue.drivers.redis.error import translate
+
+T = TypeVar("T")
+
+PATIENCE: Final = 5.0
+"""Seconds for one exchange, connecting included."""
+_IDLE: Final = 1.0
+"""Seconds after which a connection is looked at before it is used again."""
+_TOGETHER: Final = 200
+"""Exchanges of different callers that may leave in one packet."""
+
+
+class Line:
+    """One connection. Its user sends one exchange after the other."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._wire = address.async_wire()
+        self._used_at = 0.0
+
+    async def is_fresh(self) -> bool:
+        """Whether it is connected, still; a connection that the server closed is dropped."""
+        if time.monotonic() - self._used_at > _IDLE and self._wire.is_connected:
+            await self._look()
+            self._used_at = time.monotonic()
+        return bool(self._wire.is_connected)
+
+    async def exchange(
+        self, commands: Sequence[Command], *, packet: bytes = b"", patience: float = PATIENCE
+    ) -> list[Any]:
+        """Send commands in one packet, and read their replies; errors among them are values.
+
+        A script that the server lost is sent once more, in full. ``packet`` is the commands
+        where the caller has packed them.
+
+        Raises:
+            BackendUnavailable: no connection, or no reply within ``patience`` seconds.
+        """
+        replies = await self._once(packet or pack(commands), len(commands), patience)
+        if lost := lost_scripts(replies):
+            in_full = [commands[i].in_full() for i in lost]
+            late = await self._once(pack(in_full), len(in_full), patience)
+            for i, reply in zip(lost, late, strict=True):
+                replies[i] = reply
+        return replies
+
+    async def close(self) -> None:
+        """Close the connection; the next exchange connects again."""
+        await self._wire.disconnect(nowait=True)
+
+    async def _once(self, packet: bytes, count: int, patience: float) -> list[Any]:
+        whole = False
+        try:
+            async with asyncio.timeout(patience):
+                await self.is_fresh()
+                await self._wire.send_packed_command([packet], check_health=False)
+                replies = [await self._reply() for _ in range(count)]
+            self._used_at = time.monotonic()
+            whole = True
+        except (RedisError, OSError) as error:
+            raise translate(error, self._address.shown, self._address.origin) from error
+        finally:
+            # Also when cancelled: replies that nobody reads must not answer the next exchange.
+            if not whole:
+                await self.close()
+        return replies
+
+    async def _look(self) -> None:
+        """Drop a connection that the server has closed meanwhile."""
+        # redis-py 8 renamed it.
+        look = getattr(self._wire, "can_read", None) or self._wire.can_read_destructive
+        try:
+            stale = await look()
+        except (RedisError, OSError):
+            stale = True
+        if stale:
+            await self.close()
+
+    async def _reply(self) -> Any:
+        try:
+            return await self._wire.read_response()
+        except LostConnectionError:
+            raise
+        except ResponseError as error:
+            return translate(error, self._address.shown, self._address.origin)
+
+
+class AsyncDriver:
+    """Sends commands from any event loop, each over a connection of its own."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pipe] = WeakKeyDictionary()
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Follow steps to their end.
+
+        Raises:
+            BackendUnavailable: the server is out of reach, or cannot serve now.
+            BackendRejected: it refused a command.
+        """
+        try:
+            commands = next(steps)
+            while True:
+                commands = steps.send(await self.exchange(commands))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one packet, and read their replies; errors among them are values."""
+        loop = asyncio.get_running_loop()
+        pipe = self._pipes.get(loop)
+        if pipe is None:
+            pipe = self._pipes[loop] = _Pipe(Line(self._address))
+        return await pipe.exchange(commands)
+
+    def line(self) -> Line:
+        """Make one more connection, for a caller that blocks it."""
+        return Line(self._address)
+
+    async def close(self) -> None:
+        """Close this event loop's connection; the next command makes a new one."""
+        pipe = self._pipes.pop(asyncio.get_running_loop(), None)
+        if pipe is not None:
+            await pipe.close()
+
+
+class _Asked(NamedTuple):
+    """What one caller wants sent, and where the replies go."""
+
+    commands: Sequence[Command]
+    packet: bytes
+    answer: asyncio.Future[list[Any]]
+
+
+class _Pipe:
+    """Lets callers share a connection: what gathers while it is in use goes out as one packet."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._waiting: list[_Asked] = []
+        self._pump: asyncio.Task[None] | None = None
+
+    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Asked(commands, pack(commands), answer))
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._send(), name="tasqueue: redis commands")
+        return await answer
+
+    async def close(self) -> None:
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.wait([self._pump])
+        await self._line.close()
+
+    async def _send(self) -> None:
+        batch: list[_Asked] = []
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+                await self._exchange(batch)
+        finally:
+            self._pump = None
+            for asked in [*batch, *self._waiting]:
+                asked.answer.cancel()
+            self._waiting = []
+
+    async def _exchange(self, batch: list[_Asked]) -> None:
+        commands = [command for asked in batch for command in asked.commands]
+        packet = b"".join([asked.packet for asked in batch])
+        try:
+            replies = await self._line.exchange(commands, packet=packet)
+        except BackendError as error:
+            for asked in batch:
+                if not asked.answer.done():
+                    asked.answer.set_exception(type(error)(*error.args))
+            return
+        start = 0
+        for asked in batch:
+            if not asked.answer.done():
+                asked.answer.set_result(replies[start : start + len(asked.commands)])
+            start += len(asked.commands)

@@ -1,0 +1,111 @@
+"""The blocking driver: one connection a process and thread, made at its first command."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from redis.exceptions import ConnectionError as LostConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from tasqueue.core.errors import BackendError
+from tasqueue.drivers.redis.address import Address, BlockingWire
+from tasqueue.drivers.redis.command import Command, Steps, lost_scripts, pack
+from tasqueue.drivers.redis.error import translate
+
+T = TypeVar("T")
+
+_IDLE: Final = 1.0
+"""Seconds after which a connection is looked at before it is used again."""
+
+
+class _Line:
+    """A connection, the process that made it, and when it was used last."""
+
+    __slots__ = ("pid", "used_at", "wire")
+
+    def __init__(self, address: Address) -> None:
+        self.pid = os.getpid()
+        self.wire: BlockingWire = address.blocking_wire()
+        self.used_at = time.monotonic()
+
+
+class BlockingDriver:
+    """Sends commands from any thread, also after a fork; never shares a connection."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._local = threading.local()
+
+    def run(self, steps: Steps[T]) -> T:
+        """Follow steps to their end.
+
+        Raises:
+            BackendUnavailable: the server is out of reach, or cannot serve now.
+            BackendRejected: it refused a command.
+        """
+        try:
+            commands = next(steps)
+            while True:
+                commands = steps.send(self.exchange(commands))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def exchange(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one packet, and read their replies; errors among them are values."""
+        replies = self._once(commands)
+        if lost := lost_scripts(replies):
+            in_full = [commands[i].in_full() for i in lost]
+            for i, reply in zip(lost, self._once(in_full), strict=True):
+                replies[i] = reply
+        return replies
+
+    def close(self) -> None:
+        """Close this thread's connection; the next command makes a new one."""
+        line: _Line | None = self._local.__dict__.pop("line", None)
+        if line is not None:
+            line.wire.disconnect()
+
+    def _line(self) -> _Line:
+        line: _Line | None = self._local.__dict__.get("line")
+        if line is None or line.pid != os.getpid():
+            # A forked child leaves its parent's socket alone: redis-py then only forgets it.
+            line = self._local.line = _Line(self._address)
+        elif time.monotonic() - line.used_at > _IDLE and line.wire.is_connected:
+            self._look(line.wire)
+        return line
+
+    def _look(self, wire: BlockingWire) -> None:
+        """Drop a connection that the server has closed meanwhile."""
+        try:
+            stale = wire.can_read(timeout=0)
+        except (RedisError, OSError):
+            stale = True
+        if stale:
+            wire.disconnect()
+
+    def _once(self, commands: Sequence[Command]) -> list[Any]:
+        line = self._line()
+        try:
+            line.wire.send_packed_command([pack(commands)], check_health=False)
+            replies = [self._reply(line.wire) for _ in commands]
+        except (RedisError, OSError) as error:
+            line.wire.disconnect()
+            raise translate(error, self._address.shown, self._address.origin) from error
+        line.used_at = time.monotonic()
+        return replies
+
+    def _reply(self, wire: BlockingWire) -> Any:
+        try:
+            return wire.read_response()
+        except LostConnectionError:
+            raise
+        except ResponseError as error:
+            return self._as_value(error)
+
+    def _as_value(self, error: ResponseError) -> BackendError:
+        return translate(error, self._address.shown, self._address.origin)

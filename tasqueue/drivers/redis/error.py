@@ -1,0 +1,104 @@
+"""redis-py's exceptions in our words: to be tried again, or refused. No secret gets into a text."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from typing import Final
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as LostConnectionError
+
+from tasqueue.core.errors import BackendError, BackendRejected, BackendUnavailable
+
+_PASSING: Final = frozenset(
+    {
+        "LOADING", "READONLY", "CLUSTERDOWN", "NOREPLICAS", "MISCONF", "OOM", "UNBLOCKED",
+        "MASTERDOWN", "TRYAGAIN", "NOQUORUM",
+    }
+)  # fmt: skip
+"""First words of error replies of a server that cannot serve now."""
+
+_PASSING_KINDS: Final = {
+    "BusyLoadingError": "LOADING",
+    "ReadOnlyError": "READONLY",
+    "ClusterDownError": "CLUSTERDOWN",
+    "MasterDownError": "MASTERDOWN",
+    "TryAgainError": "TRYAGAIN",
+    "OutOfMemoryError": "OOM",
+}
+"""redis-py cuts the first word off the replies that it has a class for."""
+
+_DENIED: Final = (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    NoPermissionError,
+)
+
+_ERRNO: Final = re.compile(r"\bErr(?:no|or) (\d+)")
+
+
+class ScriptMissing(BackendRejected):
+    """The server does not know a script by its sha1: it was flushed, or started anew."""
+
+
+class WrongType(BackendRejected):
+    """A script found a key of another type; it wrote nothing."""
+
+
+def translate(error: BaseException, address: str, origin: str) -> BackendError:
+    """Put what redis-py or the socket raised into our words; the caller raises it ``from`` it."""
+    if isinstance(error, NoScriptError):
+        return ScriptMissing(f"{address} does not know a script: {error}")
+    word = _PASSING_KINDS.get(type(error).__name__)
+    if word is not None:
+        return BackendUnavailable(f"{address} cannot serve now: {word} {error}")
+    if isinstance(error, _DENIED):
+        return BackendRejected(
+            f"{address} refused the credentials or the command: {error}. {_hint(origin)}"
+        )
+    if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
+        return _from_reply(str(error), address)
+    return BackendUnavailable(
+        f"Cannot reach the broker at {address} ({_reason(error)}). {_hint(origin)}"
+        "Start Redis, correct the address, or use memory://."
+    )
+
+
+def _from_reply(text: str, address: str) -> BackendError:
+    word = text.partition(" ")[0]
+    if word in _PASSING:
+        return BackendUnavailable(f"{address} cannot serve now: {text}")
+    if word in {"BADKEY", "WRONGTYPE"}:
+        return WrongType(f"{address}: {text}")
+    return BackendRejected(f"{address} refused: {text}")
+
+
+def _hint(origin: str) -> str:
+    return f"The address comes from {origin}. " if origin else ""
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong in the words of the system: "connection refused", "timed out"."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    text = str(error)
+    number = _ERRNO.search(text)
+    if number and int(number[1]) in errno.errorcode:
+        return os.strerror(int(number[1])).lower()
+    if isinstance(error, TimeoutError) or "imeout" in type(error).__name__:
+        return "timed out"
+    if isinstance(error, RedisError | LostConnectionError | OSError) and text:
+        return text
+    return type(error).__name__

@@ -1,0 +1,76 @@
+"""The names of a queue's keys; those of Go as Go has them, our own under one hash tag."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+RESULT: Final = "tq:res:"
+"""Before the name of anything in the results (Go: results/redis, resultPrefix)."""
+TASK: Final = "tq:task:"
+TASKS: Final = "tq:tasks"
+
+_TAG: Final = re.compile(r"\{[^}]+\}")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class QueueKeys:
+    """Where a queue's messages and its workers lie.
+
+    A queue whose name holds a ``{tag}`` keeps it, any other name is wrapped whole: then all of
+    ours lies in the queue's own hash slot. Wrapping twice would not.
+    """
+
+    queue: str
+    """LIST, Go's: the left end is young."""
+    scheduled: str
+    """ZSET, Go's: message by due time in ns."""
+    beats: str
+    """HASH worker ID → counter: there is registered, moving is alive."""
+    workers: str
+    """HASH worker ID → where its process runs."""
+    sequence: str
+    """Counter of deliveries."""
+    tombs: str
+    """ZSET of ended workers, whose landing may still receive."""
+    dead: str
+    """ZSET of messages that nobody will run, by time in ns."""
+    reasons: str
+    """HASH sha1 of a dead message → why."""
+    parked: str
+    """SET of task names that nobody knows and that have jobs here."""
+    _tag: str
+
+    def __init__(self, queue: str) -> None:
+        tag = queue if _TAG.search(queue) else "{" + queue + "}"
+        keep = object.__setattr__
+        keep(self, "queue", queue)
+        keep(self, "scheduled", f"tasqueue:ss:{queue}")
+        keep(self, "beats", f"tq:hb:{tag}")
+        keep(self, "workers", f"tq:wk:{tag}")
+        keep(self, "sequence", f"tq:sq:{tag}")
+        keep(self, "tombs", f"tq:tb:{tag}")
+        keep(self, "dead", f"tq:dl:{tag}")
+        keep(self, "reasons", f"tq:dx:{tag}")
+        keep(self, "parked", f"tq:pk:{tag}")
+        keep(self, "_tag", tag)
+
+    def held(self, worker_id: str) -> str:
+        """HASH token → message: presence of the field is the lease, and the fence."""
+        return f"tq:if:{self._tag}:{worker_id}"
+
+    def landing(self, worker_id: str) -> str:
+        """LIST where the doorbell puts the message that rang it."""
+        return f"tq:ld:{self._tag}:{worker_id}"
+
+    def parked_jobs(self, task: str) -> str:
+        """LIST of the parked jobs of one task."""
+        return f"{self.parked}:{task}"
+
+
+@lru_cache(maxsize=1024)
+def queue_keys(queue: str) -> QueueKeys:
+    """Return the keys of a queue, built once."""
+    return QueueKeys(queue)

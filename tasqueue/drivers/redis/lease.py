@@ -1,0 +1,177 @@
+"""One worker's place in Redis: its registration, and the jobs it holds."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from tasqueue.core.errors import BackendError
+from tasqueue.core.ports import Answer, Claim, Mark, Settlement, WorkerInfo
+from tasqueue.drivers.redis import settlement
+from tasqueue.drivers.redis.command import (
+    ask,
+    call,
+    command,
+    portions,
+)
+from tasqueue.drivers.redis.doorbell import Doorbell
+from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
+from tasqueue.drivers.redis.request import KeepOpts
+from tasqueue.drivers.redis.upkeep import Upkeep, reap
+
+if TYPE_CHECKING:
+    from tasqueue.drivers.redis.aio import AsyncDriver
+    from tasqueue.drivers.redis.blocking import BlockingDriver
+
+_UNREGISTERED: Final = 0.05
+_FENCED: Final = 1.0
+"""Seconds that a claim waits for the beat to register, and for the worker to renew itself."""
+
+
+class RedisLease(Upkeep):
+    """See `tasqueue.core.ports.Lease`. A beat also counts for how long others were silent."""
+
+    def __init__(
+        self,
+        worker: WorkerInfo,
+        driver: AsyncDriver,
+        *,
+        blocking: BlockingDriver,
+        keep: KeepOpts,
+    ) -> None:
+        super().__init__(driver, keep, lease_seconds=worker.lease_seconds)
+        self._blocking = blocking
+        self._queues: tuple[QueueKeys, ...] = tuple(queue_keys(q) for q in worker.queues)
+        self._bells: dict[str, Doorbell] = {}
+        self._registered = False
+        self._fenced = False
+
+    @property
+    def worker_id(self) -> str:
+        """Random at each start, never used again."""
+        return self._id
+
+    # -- being alive -------------------------------------------------------------------------
+
+    def beat(self) -> bool:
+        """Say "I live" on every queue, blocking; the first call registers. False: fenced."""
+        worker_id = self._id
+        if self._fenced:
+            return False
+        first = "" if self._registered else "1"
+        beats = [
+            call("beat", (keys.beats, keys.workers), (worker_id, first, self._place.text()))
+            for keys in self._queues
+        ]
+        try:
+            counters = self._blocking.run(ask(*beats))
+        except BackendError:
+            self._failures += 1
+            raise
+        if worker_id != self._id:
+            return True
+        self._registered = self._registered or 0 not in counters
+        self._fenced = 0 in counters
+        self._beats += 0 not in counters
+        return not self._fenced
+
+    async def renew(self) -> None:
+        """Give back what the old self held, wherever it still could be, and take a new ID."""
+        for bell in self._bells.values():
+            await bell.close()
+        await self._driver.run(
+            ask(*[reap(k, self._id, why) for k in self._queues for why in ("exit", "orphan")])
+        )
+        self._id, self._registered, self._fenced = secrets.token_hex(8), False, False
+
+    async def end(self, queue: str) -> None:
+        """Give everything still held on a queue back, and unregister from it."""
+        self._queues = tuple(keys for keys in self._queues if keys.queue != queue)
+        bell = self._bells.pop(queue, None)
+        if bell is not None:
+            await bell.close()
+        await self._driver.run(ask(reap(queue_keys(queue), self._id, "exit")))
+
+    # -- taking and giving back --------------------------------------------------------------
+
+    async def claim(self, queue: str, limit: int) -> list[Claim]:
+        """Take up to ``limit`` jobs, oldest first; waits up to 2 s if there are none.
+
+        Nothing while unregistered or fenced: the beat that says so is still to come.
+        """
+        bell = self._bell(queue)
+        if self._fenced or not self._registered or limit < 1:
+            await bell.wait(_FENCED if self._fenced else _UNREGISTERED)
+            return []
+        worker_id = self._id
+        taken = await bell.claim(worker_id, limit)
+        if taken is None:
+            self._fenced = worker_id == self._id
+            return []
+        return _claims(taken)
+
+    async def wake(self) -> None:
+        """Make waiting claims return now; returns when they have."""
+        for bell in tuple(self._bells.values()):
+            await bell.stir()
+
+    async def adopt(self, queue: str) -> list[Claim]:
+        """All jobs that this worker holds according to the server, oldest first."""
+        (flat,) = await self._driver.run(ask(command("HGETALL", queue_keys(queue).held(self._id))))
+        return sorted(_claims(flat), key=_sequence)
+
+    async def release(self, queue: str, tokens: Sequence[str]) -> int:
+        """Give unstarted jobs back, oldest first, to the old end; returns how many."""
+        keys = queue_keys(queue)
+        names = (queue, keys.held(self._id))
+        # The youngest go first, so that the oldest end up at the end.
+        calls = [call("release", names, part) for part in portions(tokens, len)][::-1]
+        return sum(await self._driver.run(ask(*calls)))
+
+    # -- the end of jobs ---------------------------------------------------------------------
+
+    async def mark(self, queue: str, marks: Sequence[Mark]) -> None:
+        """Write ``processing`` records of jobs that are still held."""
+        held = queue_keys(queue).held(self._id)
+        calls = [
+            call("mark", (held,), [arg for mark in part for arg in mark])
+            for part in portions(marks, lambda mark: len(mark.record))
+        ]
+        await self._driver.run(ask(*calls))
+
+    async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:
+        """Carry settlements out, each in one step; one answer each. Safe to send again."""
+        keys, now_ns = queue_keys(queue), time.time_ns()
+        return await self._driver.run(settlement.settle(keys, self._id, settlements, now_ns=now_ns))
+
+    async def park(self, queue: str, token: str, task: str) -> None:
+        """Set a job aside whose task nobody knows; it is kept and listable."""
+        keys = queue_keys(queue)
+        names = (keys.held(self._id), keys.parked, keys.parked_jobs(task))
+        await self._driver.run(ask(call("park", names, (token, task))))
+
+    async def bury(self, queue: str, token: str, reason: str) -> None:
+        """Move bytes that are no message to the dead letters, with the reason."""
+        keys = queue_keys(queue)
+        names = (keys.held(self._id), keys.dead, keys.reasons)
+        await self._driver.run(ask(call("bury", names, (token, time.time_ns(), reason))))
+
+    def _bell(self, queue: str) -> Doorbell:
+        bell = self._bells.get(queue)
+        if bell is None:
+            bell = self._bells[queue] = Doorbell(self._driver, queue_keys(queue))
+        return bell
+
+
+def _claims(flat: Sequence[bytes]) -> list[Claim]:
+    return [
+        Claim(token.decode("ascii"), body)
+        for token, body in zip(flat[::2], flat[1::2], strict=True)
+    ]
+
+
+def _sequence(claim: Claim) -> int:
+    """The number in ``<kind><seq>:<nonce>``."""
+    return int(claim.token.partition(":")[0].lstrip("sc") or 0)

@@ -1,0 +1,66 @@
+-- Shared by every script. Keeps true: a script raises before its first write, or not at all.
+-- Callers ask the types of LIST, ZSET and HASH keys and look at numbers first; SET, EXISTS and
+-- DEL cannot raise on a type. Within a script the order is always: copy first (push, status,
+-- result), then mark as decided, and delete the token last.
+local RES, DAY = 'tq:res:', 86400
+
+-- Asks whether a key has a type or is absent; one memory a call, so a batch asks each key once.
+local function types()
+  local seen = {}
+  return function(key, want)
+    local kind = seen[key]
+    if not kind then
+      kind = redis.call('TYPE', key).ok
+      seen[key] = kind
+    end
+    return kind == 'none' or kind == want
+  end
+end
+
+local function bad(what)
+  return redis.error_reply('BADKEY ' .. what .. ' does not have the type that Tasqueue gives it')
+end
+
+-- Whether a message may go to a queue: its key has the right type and its due time is a number.
+local function open(is, queue, due)
+  if due == '' then return is(queue, 'list') end
+  return tonumber(due) ~= nil and is('tasqueue:ss:' .. queue, 'zset')
+end
+
+local function push(queue, due, id, record, raw)
+  redis.call('SET', RES .. 'job:msg:' .. id, record)
+  if due == '' then
+    redis.call('LPUSH', queue, raw)
+  else
+    redis.call('ZADD', 'tasqueue:ss:' .. queue, due, raw)
+  end
+end
+
+-- The messages at the old (right) end of a LIST, oldest first. Steps of 1, 2, 4 … 16 keep the
+-- overshoot of the byte budget small; the first message comes whatever its size.
+local function oldest(list, max, budget)
+  local found, size, step = {}, 0, 1
+  while #found < max and size < budget do
+    local part = redis.call('LRANGE', list, -math.min(#found + step, max), -#found - 1)
+    if #part == 0 then break end
+    for i = #part, 1, -1 do
+      found[#found + 1] = part[i]
+      size = size + #part[i]
+    end
+    step = math.min(2 * step, 16)
+  end
+  return found, size
+end
+
+local function drop_oldest(list, n)
+  if n > 0 then redis.call('LTRIM', list, 0, -(n + 1)) end
+end
+
+-- Whether these bytes were decided before; the name is '' where no copies can exist.
+local function decided(once)
+  return once ~= '' and redis.call('EXISTS', 'tq:once:' .. once) == 1
+end
+
+local function decide(once)
+  if once ~= '' then redis.call('SET', 'tq:once:' .. once, 1, 'EX', DAY) end
+end

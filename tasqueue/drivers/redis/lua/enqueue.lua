@@ -1,0 +1,26 @@
+-- ENQUEUE: record and message in one step. Keeps true: one call is applied once, however often it
+-- is sent. A generated ID needs no trace: a repeat sees the record. A user's ID may be enqueued
+-- again, so its call leaves a token of its own for 15 minutes.
+-- KEYS queue ss   ARGV again('1'|''), then per job: id call('' = the ID was generated) due record raw
+-- Reply per job: 1 pushed; 0 this call was applied before.
+local is, out = types(), {}
+local queue, again = KEYS[1], ARGV[1] == '1'
+if not (is(queue, 'list') and is(KEYS[2], 'zset')) then return bad('the queue') end
+for i = 2, #ARGV, 5 do
+  if not open(is, queue, ARGV[i + 2]) then return redis.error_reply('BADARG a due time') end
+end
+for i = 2, #ARGV, 5 do
+  local id, call = ARGV[i], ARGV[i + 1]
+  local before
+  if call ~= '' then
+    before = redis.call('EXISTS', 'tq:eq:' .. call) == 1
+  else
+    before = again and redis.call('EXISTS', RES .. 'job:msg:' .. id) == 1
+  end
+  if not before then
+    push(queue, ARGV[i + 2], id, ARGV[i + 3], ARGV[i + 4])
+    if call ~= '' then redis.call('SET', 'tq:eq:' .. call, 1, 'EX', 900) end
+  end
+  out[#out + 1] = before and 0 or 1
+end
+return out

@@ -1,0 +1,53 @@
+-- FINISH: the end of a job in one step: released jobs, result, record, success or failed list,
+-- acknowledgement. Keeps true: only the holder of the token can finish; everything happens once a
+-- token, and once for the message's bytes where copies may exist; bytes for the dead letters get
+-- there in the same step.
+-- KEYS if hb dl dx   ARGV wid now(ns), then per job:
+--   token id once listing('success'|'failed'|'') record has result ttl(ms, 0 = for ever) dead k,
+--   then k × (queue due id record raw)
+-- Reply per job: 1 applied; 2 decided before (token gone but I am registered, or another copy was
+--   first); 0 fenced; -1 a key has the wrong type: nothing was written, the job is still held.
+local inflight, hb, dl, dx = unpack(KEYS)
+local wid, now = ARGV[1], ARGV[2]
+local is, out, i = types(), {}, 3
+if not (is(inflight, 'hash') and is(hb, 'hash') and is(dl, 'zset') and is(dx, 'hash')) then
+  return bad('a key of the queue')
+end
+if not tonumber(now) then return redis.error_reply('BADARG now') end
+
+local function keep(key, value, ttl)
+  if ttl > 0 then redis.call('SET', key, value, 'PX', ttl) else redis.call('SET', key, value) end
+end
+
+while i <= #ARGV do
+  local token, id, once, listing = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local ttl, dead, first, k = tonumber(ARGV[i + 7]), ARGV[i + 8], i + 10, tonumber(ARGV[i + 9])
+  local last = first + 5 * k - 1
+  local ok = ttl and (listing == '' or is(RES .. listing, 'zset'))
+  for c = first, last, 5 do ok = ok and open(is, ARGV[c], ARGV[c + 1]) end
+  local raw = redis.call('HGET', inflight, token)
+  if not raw then
+    out[#out + 1] = redis.call('HEXISTS', hb, wid) == 1 and 2 or 0
+  elseif decided(once) then
+    redis.call('HDEL', inflight, token)
+    out[#out + 1] = 2
+  elseif not ok then
+    out[#out + 1] = -1
+  else
+    for c = first, last, 5 do
+      push(ARGV[c], ARGV[c + 1], ARGV[c + 2], ARGV[c + 3], ARGV[c + 4])
+    end
+    if ARGV[i + 5] == '1' then keep(RES .. id, ARGV[i + 6], ttl) end
+    keep(RES .. 'job:msg:' .. id, ARGV[i + 4], ttl)
+    if listing ~= '' then redis.call('ZADD', RES .. listing, now, id) end
+    if dead ~= '' then
+      redis.call('ZADD', dl, now, raw)
+      redis.call('HSET', dx, redis.sha1hex(raw), dead)
+    end
+    decide(once)
+    redis.call('HDEL', inflight, token)
+    out[#out + 1] = 1
+  end
+  i = last + 1
+end
+return out

@@ -1,0 +1,175 @@
+"""What clients ask of a store, as steps of commands; the blocking and the asyncio face share it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tasqueue.core.errors import Unsupported
+from tasqueue.core.ports import (
+    JOB_KEY,
+    Forget,
+    GroupResults,
+    Listing,
+    OpenGroup,
+    Pending,
+    PendingPage,
+    Push,
+    PutTask,
+    Read,
+    Submit,
+    Tasks,
+    Write,
+)
+from tasqueue.drivers.redis.command import (
+    MAX_ITEMS,
+    Arg,
+    Command,
+    Steps,
+    ask,
+    call,
+    command,
+    portions,
+    text,
+)
+from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, queue_keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepOpts:
+    """How long results are kept (Go: results/redis, Expiry and MetaExpiry)."""
+
+    expiry_ms: int = 0
+    """What is written under a name lives so long; 0 is for ever."""
+    meta_expiry_ms: int = 0
+    """So long a job stays in the lists of the successful and the failed; 0 is for ever."""
+
+
+def steps_of(request: object, keep: KeepOpts) -> Steps[Any]:
+    """Look up how to perform a request.
+
+    Raises:
+        Unsupported: a request that this store does not perform.
+    """
+    return _TABLE[type(request)](request, keep)
+
+
+def put(name: str, data: bytes, ttl_ms: int) -> Command:
+    """Store bytes under a name of the results, for ``ttl_ms``; 0 is for ever."""
+    expiry: tuple[Arg, ...] = ("PX", ttl_ms) if ttl_ms else ()
+    return command("SET", RESULT + name, data, *expiry)
+
+
+def trim(keep: KeepOpts) -> list[Command]:
+    """Take jobs out of the lists that have been there for longer than asked for."""
+    if not keep.meta_expiry_ms:
+        return []
+    oldest = time.time_ns() - keep.meta_expiry_ms * 1_000_000
+    lists = (RESULT + "success", RESULT + "failed")
+    return [command("ZREMRANGEBYSCORE", name, "-inf", oldest) for name in lists]
+
+
+def _submit(request: Submit, _keep: KeepOpts) -> Steps[list[bool]]:
+    by_queue: dict[str, list[tuple[int, Push]]] = {}
+    for place, push in enumerate(request.pushes):
+        by_queue.setdefault(push.queue, []).append((place, push))
+    pushed = [False] * len(request.pushes)
+    for queue, entries in by_queue.items():
+        # A call after the other: a lost answer leaves the rest of them unsent.
+        for portion in portions(entries, _weight):
+            enqueue = _enqueue(queue, [push for _, push in portion], again=request.again)
+            (answers,) = yield from ask(enqueue)
+            for (place, _), answer in zip(portion, answers, strict=True):
+                pushed[place] = answer == 1
+    return pushed
+
+
+def _enqueue(queue: str, pushes: Sequence[Push], *, again: bool) -> Command:
+    keys = queue_keys(queue)
+    args: list[Arg] = ["1" if again else ""]
+    for push in pushes:
+        due = "" if push.due_ns is None else push.due_ns
+        args += (push.job_id, push.call, due, push.record, push.body)
+    return call("enqueue", (queue, keys.scheduled), args)
+
+
+def _weight(entry: tuple[int, Push]) -> int:
+    push = entry[1]
+    return len(push.record) + len(push.body) + len(push.job_id)
+
+
+def _read(request: Read, _keep: KeepOpts) -> Steps[list[bytes | None]]:
+    found: list[bytes | None] = []
+    for start in range(0, len(request.names), MAX_ITEMS):
+        names = request.names[start : start + MAX_ITEMS]
+        (values,) = yield from ask(command("MGET", *[RESULT + name for name in names]))
+        found += values
+    return found
+
+
+def _write(request: Write, keep: KeepOpts) -> Steps[None]:
+    yield from ask(put(request.name, request.data, keep.expiry_ms))
+
+
+def _pending(request: Pending, _keep: KeepOpts) -> Steps[PendingPage]:
+    count = command("LLEN", request.queue)
+    if request.limit == 0:
+        (total,) = yield from ask(count)
+        return PendingPage(total, [])
+    start = max(request.offset, 0)
+    end = -1 if request.limit is None else start + request.limit - 1
+    total, bodies = yield from ask(count, command("LRANGE", request.queue, start, end))
+    return PendingPage(total, bodies)
+
+
+def _listing(request: Listing, keep: KeepOpts) -> Steps[list[str]]:
+    newest_first = command("ZRANGE", RESULT + request.name, 0, -1, "REV")
+    *_, names = yield from ask(*trim(keep), newest_first)
+    return [text(name) for name in names]
+
+
+def _forget(request: Forget, _keep: KeepOpts) -> Steps[None]:
+    job_id = request.job_id
+    yield from ask(
+        command("ZREM", RESULT + "success", job_id),
+        command("ZREM", RESULT + "failed", job_id),
+        command("DEL", RESULT + job_id, RESULT + JOB_KEY + job_id),
+    )
+
+
+def _put_task(request: PutTask, _keep: KeepOpts) -> Steps[None]:
+    yield from ask(
+        command("SET", TASK + request.name, request.record),
+        command("SADD", TASKS, request.name),
+    )
+
+
+def _tasks(_request: Tasks, _keep: KeepOpts) -> Steps[list[bytes]]:
+    (names,) = yield from ask(command("SMEMBERS", TASKS))
+    if not names:
+        return []
+    (records,) = yield from ask(command("MGET", *[TASK.encode() + name for name in sorted(names)]))
+    return [record for record in records if record is not None]
+
+
+def _fan_in(_request: object, _keep: KeepOpts) -> Steps[Any]:
+    raise Unsupported(
+        "a callback for a whole group (fan-in) works on memory:// today, not on Redis yet: "
+        "wait for the group with its handle and enqueue the callback then"
+    )
+
+
+_TABLE: Final[Mapping[type, Callable[[Any, KeepOpts], Steps[Any]]]] = {
+    Submit: _submit,
+    Read: _read,
+    Write: _write,
+    Pending: _pending,
+    Listing: _listing,
+    Forget: _forget,
+    PutTask: _put_task,
+    Tasks: _tasks,
+    OpenGroup: _fan_in,
+    GroupResults: _fan_in,
+}

@@ -1,0 +1,112 @@
+"""The end of held jobs as script calls: FINISH, or RETRY for a job that comes back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from tasqueue.core.errors import BackendError, BackendUnavailable
+from tasqueue.core.ports import Answer, Push, Settlement
+from tasqueue.drivers.redis.command import Arg, Command, Steps, call, portions
+from tasqueue.drivers.redis.error import WrongType
+from tasqueue.drivers.redis.keys import QueueKeys
+
+_TAKEN: Final = re.compile(r"(success|failed|(job|group|chain):msg:.*)", re.DOTALL)
+"""IDs, possible from Go only, whose result would overwrite something else under ``tq:res:``."""
+
+
+def settle(
+    keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int
+) -> Steps[list[Answer]]:
+    """Carry settlements out in their order; one answer each.
+
+    A call that the server refuses as a whole (a key of another type) wrote nothing; its
+    settlements are sent once more, one by one, so that the sound ones get through.
+
+    Raises:
+        BackendUnavailable: some may have been carried out; all may be sent again.
+    """
+
+    def calls(portion: Sequence[Settlement]) -> Command:
+        if portion[0].again is None:
+            return finish(keys, worker_id, portion, now_ns=now_ns)
+        return retry(keys, worker_id, portion)
+
+    if not settlements:
+        return []
+    runs = groupby(settlements, key=lambda settlement: settlement.again is None)
+    batches = [batch for _, run in runs for batch in portions(run, _weight)]
+    replies = yield [calls(batch) for batch in batches]
+    answers: list[Answer] = []
+    for batch, reply in zip(batches, replies, strict=True):
+        if isinstance(reply, BackendError) and len(batch) > 1:
+            _raise_if_passing(reply)
+            alone = yield [calls([settlement]) for settlement in batch]
+            answers += [_answer(one) for one in alone]
+        elif isinstance(reply, BackendError):
+            answers.append(_answer(reply))
+        else:
+            answers += [Answer(value) for value in reply]
+    return answers
+
+
+def _raise_if_passing(error: BackendError) -> None:
+    if isinstance(error, BackendUnavailable):
+        raise error
+
+
+def _answer(reply: Any) -> Answer:
+    """Read the reply to a call of one settlement."""
+    if isinstance(reply, WrongType):
+        return Answer.BAD_KEY
+    if isinstance(reply, BackendError):
+        raise reply
+    return Answer(reply[0])
+
+
+def finish(
+    keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int
+) -> Command:
+    """Build the call of FINISH."""
+    args: list[Arg] = [worker_id, now_ns]
+    for settlement in settlements:
+        keeps = settlement.result is not None and not _TAKEN.fullmatch(settlement.job_id)
+        args += (
+            settlement.token,
+            settlement.job_id,
+            settlement.once,
+            settlement.listing,
+            settlement.record,
+            "1" if keeps else "",
+            settlement.result if keeps and settlement.result is not None else b"",
+            settlement.ttl_ms,
+            settlement.dead,
+            len(settlement.pushes),
+        )
+        for push in settlement.pushes:
+            args += (push.queue, _due(push), push.job_id, push.record, push.body)
+    return call("finish", (keys.held(worker_id), keys.beats, keys.dead, keys.reasons), args)
+
+
+def retry(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) -> Command:
+    """Build the call of RETRY. Records of unfinished jobs have no TTL."""
+    args: list[Arg] = [worker_id]
+    for settlement in settlements:
+        push = settlement.again
+        if push is None:
+            raise TypeError("RETRY takes settlements with a next attempt only")
+        args += (settlement.token, settlement.job_id, settlement.once, settlement.record)
+        args += (push.queue, _due(push), push.body)
+    return call("retry", (keys.held(worker_id), keys.beats), args)
+
+
+def _due(push: Push) -> Arg:
+    return "" if push.due_ns is None else push.due_ns
+
+
+def _weight(settlement: Settlement) -> int:
+    pushes = settlement.pushes if settlement.again is None else [settlement.again]
+    released = sum(len(push.body) + len(push.record) for push in pushes)
+    return len(settlement.record) + len(settlement.result or b"") + released

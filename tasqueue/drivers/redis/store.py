@@ -1,0 +1,88 @@
+"""A Redis or Valkey server as a `Store`: one set of steps, driven awaited or blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tasqueue.core.ports import Pause, WorkerInfo
+from tasqueue.drivers.redis.aio import AsyncDriver
+from tasqueue.drivers.redis.blocking import BlockingDriver
+from tasqueue.drivers.redis.command import Steps, ask, command
+from tasqueue.drivers.redis.lease import RedisLease
+from tasqueue.drivers.redis.request import KeepOpts, steps_of
+
+if TYPE_CHECKING:
+    from tasqueue.core.ports import Request
+    from tasqueue.drivers.redis.address import Address
+
+T = TypeVar("T")
+
+
+class RedisStore:
+    """Answers clients from asyncio and from threads, and gives workers their leases.
+
+    Nothing is sent before it is asked for. Safe from many threads, many event loops and after a
+    fork: each has connections of its own.
+    """
+
+    fan_in: bool = False
+    """Callbacks for whole groups do not work on Redis yet."""
+
+    def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
+        self.address = address
+        self.keep = keep or KeepOpts()
+        """How long `Write` keeps what it writes, and the lists their jobs."""
+        self._async = AsyncDriver(address)
+        self._blocking = BlockingDriver(address)
+
+    def __repr__(self) -> str:
+        return f"RedisStore({self.address.shown!r})"
+
+    async def perform(self, request: Request) -> Any:
+        """Do what the request says.
+
+        Raises:
+            BackendUnavailable: the server is out of reach; the request may have been done.
+            BackendRejected: the server refused it.
+            Unsupported: `OpenGroup` and `GroupResults`, for now.
+        """
+        if isinstance(request, Pause):
+            return await asyncio.sleep(request.seconds)
+        return await self._async.run(steps_of(request, self.keep))
+
+    def perform_blocking(self, request: Request) -> Any:
+        """As `perform`, for code without an event loop; gives up within 3 s."""
+        if isinstance(request, Pause):
+            return time.sleep(request.seconds)
+        return self._blocking.run(steps_of(request, self.keep))
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Send commands that are no request of the engine's."""
+        return await self._async.run(steps)
+
+    async def identity(self) -> str:
+        """The server's run ID and the database: two stores with the same ones are the same."""
+        (info,) = await self._async.run(ask(command("INFO", "server", read=_run_id)))
+        return f"redis {info}/{self.address.db}"
+
+    def lease(self, worker: WorkerInfo) -> RedisLease:
+        """A worker's place in this store; nothing is sent before its first beat."""
+        return RedisLease(worker, self._async, blocking=self._blocking, keep=self.keep)
+
+    async def aclose(self) -> None:
+        """Close the connection of this event loop; the next request makes a new one."""
+        await self._async.close()
+
+    def close(self) -> None:
+        """Close the connection of this thread; the next request makes a new one."""
+        self._blocking.close()
+
+
+def _run_id(reply: bytes) -> str:
+    for line in reply.splitlines():
+        name, _, value = line.partition(b":")
+        if name == b"run_id":
+            return value.decode("ascii", "replace")
+    return ""

@@ -1,0 +1,138 @@
+"""What every worker does for all: due jobs, the jobs of the dead, parked jobs."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tasqueue.drivers.redis.command import (
+    MAX_BYTES,
+    MAX_ITEMS,
+    Command,
+    Steps,
+    ask,
+    call,
+    command,
+    text,
+)
+from tasqueue.drivers.redis.keys import TASKS, QueueKeys, queue_keys
+from tasqueue.drivers.redis.liveness import Watch
+from tasqueue.drivers.redis.process import here, parse
+from tasqueue.drivers.redis.request import KeepOpts, trim
+
+if TYPE_CHECKING:
+    from tasqueue.drivers.redis.aio import AsyncDriver
+
+
+class Upkeep:
+    """One half of a lease, the half that any worker could do; it needs no leader."""
+
+    def __init__(self, driver: AsyncDriver, keep: KeepOpts, *, lease_seconds: float) -> None:
+        self._driver = driver
+        self._keep = keep
+        self._place = here(lease_seconds)
+        self._id = secrets.token_hex(8)
+        self._beats = 0
+        self._failures = 0
+        self._failures_seen = 0
+        self._watches: dict[str, Watch] = {}
+
+    async def promote(self, queue: str) -> float | None:
+        """Move due jobs into the queue; returns seconds until the next one, None if unknown."""
+        return await self._driver.run(_promote(queue_keys(queue)))
+
+    async def rescue(self, queue: str) -> int:
+        """Give the jobs of dead workers back; returns how many workers were found dead."""
+        if self._failures != self._failures_seen:
+            self._failures_seen = self._failures
+            for watch in self._watches.values():
+                watch.forget()
+        watch = self._watches.setdefault(queue, Watch(self._place))
+        return await self._driver.run(self._rescue(queue_keys(queue), watch))
+
+    def _rescue(self, keys: QueueKeys, watch: Watch) -> Steps[int]:
+        beats, workers, tombs, *_ = yield from ask(
+            command("HGETALL", keys.beats, read=_pairs),
+            command("HGETALL", keys.workers, read=_pairs),
+            command("ZRANGE", keys.tombs, 0, MAX_ITEMS - 1, "REV", read=_names),
+            *trim(self._keep),
+        )
+        places = {worker: parse(text(place)) for worker, place in workers.items()}
+        others = {worker: counter for worker, counter in beats.items() if worker != self._id}
+        silent = [
+            reap(keys, worker, "host", seen=others[worker])
+            for worker in watch.dead(others, places, self._beats)
+        ]
+        # Registered without a beat: somebody deleted the beats.
+        lost = [w for w in workers if w not in beats and w != self._id]
+        unknown = [worker for worker in tombs if worker not in lost]
+        left = yield from ask(*[_left(keys, worker) for worker in unknown])
+        late = [worker for worker, keys_left in zip(unknown, left, strict=True) if keys_left]
+        found = yield from ask(*silent, *[reap(keys, w, "orphan") for w in (*lost, *late)])
+        return sum(reply >= 0 for reply in found[: len(silent) + len(lost)])
+
+    async def unpark(self, queue: str, known: Sequence[str]) -> int:
+        """Put parked jobs of tasks that are known here or elsewhere back; returns how many."""
+        return await self._driver.run(_unpark(queue_keys(queue), frozenset(known)))
+
+    async def known_elsewhere(self, task: str) -> bool:
+        """Whether some program has registered this task in the store."""
+        (known,) = await self._driver.run(ask(command("SISMEMBER", TASKS, task)))
+        return bool(known)
+
+
+def reap(
+    keys: QueueKeys,
+    worker_id: str,
+    why: str,
+    *,
+    seen: bytes = b"",
+) -> Command:
+    """Build the call of REAP; ``why`` is ``exit``, ``host`` (with ``seen``) or ``orphan``."""
+    names = (
+        keys.queue, keys.beats, keys.workers, keys.held(worker_id), keys.landing(worker_id),
+        keys.tombs,
+    )  # fmt: skip
+    return call("reap", names, (worker_id, seen, why))
+
+
+def _left(keys: QueueKeys, worker_id: str) -> Command:
+    """Ask whether an ended worker has something again: a doorbell that rang late."""
+    return command("EXISTS", keys.held(worker_id), keys.landing(worker_id))
+
+
+def _promote(keys: QueueKeys) -> Steps[float | None]:
+    while True:
+        promote = call("promote", (keys.scheduled, keys.queue), (MAX_ITEMS, MAX_BYTES))
+        ((moved, now, score),) = yield from ask(promote)
+        if not score or not math.isfinite(float(score)):
+            return None
+        seconds = (float(score) - float(now)) / 1e9
+        if seconds > 0 or not moved:
+            return max(seconds, 0.0)
+
+
+def _unpark(keys: QueueKeys, known: frozenset[str]) -> Steps[int]:
+    (names,) = yield from ask(command("SMEMBERS", keys.parked))
+    if not names:
+        return 0
+    (elsewhere,) = yield from ask(command("SMISMEMBER", TASKS, *names))
+    total = 0
+    for name, somewhere in zip(names, elsewhere, strict=True):
+        task = text(name)
+        moved = MAX_ITEMS if somewhere or task in known else 0
+        while moved:
+            lists = (keys.parked_jobs(task), keys.parked, keys.queue)
+            (moved,) = yield from ask(call("unpark", lists, (task, MAX_ITEMS, MAX_BYTES)))
+            total += moved
+    return total
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[str, bytes]:
+    return {text(name): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _names(reply: Iterable[Any]) -> list[str]:
+    return [text(name) for name in reply]

