@@ -1,18 +1,20 @@
-"""Live Go beside us on one Redis: a Go producer and Go workers."""
+"""Live processes on one Redis: a Go producer, Go workers, and Python workers beside them."""
 
 import base64
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from tests.parity.program import GoProcess
+from tasqueue.core.job import DEFAULT_QUEUE
+from tests.parity.program import GoProcess, LineProcess
 
 
 @dataclass(frozen=True, kw_only=True)
-class GoJob:
-    """A job as Go's NewJob takes it; instants and spans in nanoseconds, 0 is none."""
+class JobSpec:
+    """A job to enqueue from either side; instants and spans in nanoseconds, 0 is none."""
 
     task: str
     payload: bytes | None = None
@@ -22,8 +24,8 @@ class GoJob:
     eta_ns: int = 0
     schedule: str = ""
     timeout_ns: int = 0
-    on_success: Sequence["GoJob"] = ()
-    on_error: Sequence["GoJob"] = ()
+    on_success: Sequence["JobSpec"] = ()
+    on_error: Sequence["JobSpec"] = ()
 
     def spec(self) -> dict[str, Any]:
         """This job as the program's request wants it."""
@@ -48,16 +50,16 @@ class GoProducer(GoProcess):
     Every call raises GoRefusedError when Go returns an error.
     """
 
-    def __init__(self, program: Path, *, port: int, db: int = 0) -> None:
-        super().__init__(program, "producer", "--addr", f"127.0.0.1:{port}", "--db", str(db))
+    def __init__(self, program: Path, *, port: int) -> None:
+        super().__init__(program, "producer", "--addr", f"127.0.0.1:{port}")
 
-    def enqueue(self, job: GoJob) -> str:
+    def enqueue(self, job: JobSpec) -> str:
         return self._text("enqueue", job=job.spec())
 
-    def group(self, jobs: Sequence[GoJob], *, group_id: str = "") -> str:
+    def group(self, jobs: Sequence[JobSpec], *, group_id: str = "") -> str:
         return self._text("group", jobs=[job.spec() for job in jobs], id=group_id)
 
-    def chain(self, jobs: Sequence[GoJob], *, chain_id: str = "") -> str:
+    def chain(self, jobs: Sequence[JobSpec], *, chain_id: str = "") -> str:
         return self._text("chain", jobs=[job.spec() for job in jobs], id=chain_id)
 
     def get_job(self, job_id: str) -> dict[str, Any]:
@@ -107,12 +109,37 @@ class GoProducer(GoProcess):
         return message
 
 
-class GoWorker(GoProcess):
-    """A Go worker, ready when made. Each run counts in Redis: HINCRBY runs:<queue> <job id> 1.
+class WorkerProcess(LineProcess):
+    """A worker of either language, ready when made.
 
-    Kinds of task: add, echo, fail, flaky, gosave, meta, nosave, prev, slow, total (go/worker.go);
-    ``"other=echo"`` registers a kind under another name.
+    Kinds of task: add, echo, fail, flaky, meta, nosave, prev, slow, total (go/worker.go and
+    worker.py); ``"other=echo"`` registers a kind under another name.
     """
+
+    RUNS: ClassVar[str]
+    """Each run counts in Redis: HINCRBY <RUNS>:<queue> <job id> 1."""
+
+    def stop(self) -> int:
+        """Ask the worker to end (SIGTERM) and return its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait()
+
+
+def _worker_flags(
+    *, port: int, tasks: Sequence[str], queues: Sequence[str], concurrency: int
+) -> list[str]:
+    return [
+        *("--addr", f"127.0.0.1:{port}"),
+        *("--queues", ",".join(queues)),
+        *("--tasks", ",".join(tasks)),
+        *("--concurrency", str(concurrency)),
+    ]
+
+
+class GoWorker(WorkerProcess):
+    """A worker of Go Tasqueue."""
+
+    RUNS = "runs"
 
     def __init__(
         self,
@@ -120,24 +147,38 @@ class GoWorker(GoProcess):
         *,
         port: int,
         tasks: Sequence[str],
-        queues: Sequence[str] = ("tasqueue:tasks",),
+        queues: Sequence[str] = (DEFAULT_QUEUE,),
         concurrency: int = 4,
-        db: int = 0,
-        poll_ms: int = 100,
     ) -> None:
+        flags = _worker_flags(port=port, tasks=tasks, queues=queues, concurrency=concurrency)
         super().__init__(
             program,
             "worker",
-            *("--addr", f"127.0.0.1:{port}"),
-            *("--db", str(db)),
-            *("--queues", ",".join(queues)),
-            *("--tasks", ",".join(tasks)),
-            *("--concurrency", str(concurrency)),
-            *("--poll-ms", str(poll_ms)),
+            *flags,
+            *("--poll-ms", "100"),
+            log=program.with_name("go-worker.log"),
         )
         assert self.read() == {"ready": True}
 
-    def stop(self) -> int:
-        """Ask the worker to end (SIGTERM) and return its exit code."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait()
+
+class PythonWorker(WorkerProcess):
+    """A worker of ours, on the engine's own API (worker.py)."""
+
+    RUNS = "python-runs"
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int,
+        tasks: Sequence[str],
+        queues: Sequence[str] = (DEFAULT_QUEUE,),
+        concurrency: int = 4,
+    ) -> None:
+        super().__init__(
+            sys.executable,
+            *("-m", "tests.parity.worker"),
+            *_worker_flags(port=port, tasks=tasks, queues=queues, concurrency=concurrency),
+            log=folder / "python-worker.log",
+        )
+        assert self.read() == {"ready": True}

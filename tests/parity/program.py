@@ -1,6 +1,7 @@
 """Our Go program (tests/parity/go): how it is built, and the calls a test makes to it."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 SOURCE = Path(__file__).with_name("go")
+ROOT = Path(__file__).parent.parent.parent
 
 MessageKind = Literal["job", "group", "chain"]
 
@@ -40,13 +42,15 @@ class GoRefusedError(Exception):
         super().__init__(f"panic: {self.text}" if self.panicked else self.text)
 
 
-class GoProcess:
-    """One run of the program: a request line in, an answer line out. Its log goes to a file."""
+class LineProcess:
+    """A child process that answers JSON lines with JSON lines. Its log goes to a file."""
 
-    def __init__(self, program: Path, *arguments: str) -> None:
-        self._log = program.with_name(f"{program.name}-{arguments[0]}.log").open("ab")
+    def __init__(self, *command: str | Path, log: Path) -> None:
+        self._log = log.open("ab")
         self._process = subprocess.Popen(
-            [str(program), *arguments],
+            [str(part) for part in command],
+            cwd=ROOT,
+            env={**os.environ, "TZ": "UTC"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -89,7 +93,7 @@ class GoProcess:
         """The next line that the process prints."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, f"the Go program has ended; its log: {self._log.name}"
+        assert line, f"the process has ended, and said:\n{Path(self._log.name).read_text()[-4000:]}"
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -102,6 +106,14 @@ class GoReading:
     """Go's own encoding of what it read; the keys of JobStatus are sorted."""
     value: dict[str, Any] = field(default_factory=dict)
     """As Go writes it in JSON (bytes in base64); empty if a time has no JSON form."""
+
+
+class GoProcess(LineProcess):
+    """One subcommand of our Go program."""
+
+    def __init__(self, program: Path, *arguments: str) -> None:
+        log = program.with_name(f"{program.name}-{arguments[0]}.log")
+        super().__init__(program, *arguments, log=log)
 
 
 class GoDecoder(GoProcess):
