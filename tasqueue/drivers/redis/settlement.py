@@ -72,15 +72,13 @@ def finish(
     """Build the call of FINISH."""
     args: list[Arg] = [worker_id, now_ns]
     for settlement in settlements:
-        keeps = settlement.result is not None and not _TAKEN.fullmatch(settlement.job_id)
         args += (
             settlement.token,
             settlement.job_id,
             settlement.once,
             settlement.listing,
             settlement.record,
-            "1" if keeps else "",
-            settlement.result if keeps and settlement.result is not None else b"",
+            *_result(settlement),
             settlement.ttl_ms,
             settlement.dead,
             len(settlement.pushes),
@@ -98,8 +96,14 @@ def retry(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) ->
         if push is None:
             raise TypeError("RETRY takes settlements with a next attempt only")
         args += (settlement.token, settlement.job_id, settlement.once, settlement.record)
-        args += (push.queue, _due(push), push.body)
+        args += (*_result(settlement), push.queue, _due(push), push.body)
     return call("retry", (keys.held(worker_id), keys.beats), args)
+
+
+def _result(settlement: Settlement) -> tuple[str, bytes]:
+    if _TAKEN.fullmatch(settlement.job_id):
+        return "-", b""
+    return ("", b"") if settlement.result is None else ("1", settlement.result)
 
 
 def _due(push: Push) -> Arg:

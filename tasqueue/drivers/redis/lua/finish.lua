@@ -3,8 +3,8 @@
 -- token, and once for the message's bytes where copies may exist; bytes for the dead letters get
 -- there in the same step.
 -- KEYS if hb dl dx   ARGV wid now(ns), then per job:
---   token id once listing('success'|'failed'|'') record has result ttl(ms, 0 = for ever) dead k,
---   then k × (queue due id record raw)
+--   token id once listing('success'|'failed'|'') record has('1' a result, '' none, '-' never
+--   touch that key) result ttl(ms, 0 = for ever) dead k, then k × (queue due id record raw)
 -- Reply per job: 1 applied; 2 decided before (token gone but I am registered, or another copy was
 --   first); 0 fenced; -1 a key has the wrong type: nothing was written, the job is still held.
 local inflight, hb, dl, dx = unpack(KEYS)
@@ -37,7 +37,11 @@ while i <= #ARGV do
     for c = first, last, 5 do
       push(ARGV[c], ARGV[c + 1], ARGV[c + 2], ARGV[c + 3], ARGV[c + 4])
     end
-    if ARGV[i + 5] == '1' then keep(RES .. id, ARGV[i + 6], ttl) end
+    if ARGV[i + 5] == '1' then
+      keep(RES .. id, ARGV[i + 6], ttl)
+    elseif ARGV[i + 5] == '' and ttl > 0 then
+      redis.call('PEXPIRE', RES .. id, ttl)                -- what an earlier attempt saved
+    end
     keep(RES .. 'job:msg:' .. id, ARGV[i + 4], ttl)
     if listing ~= '' then redis.call('ZADD', RES .. listing, now, id) end
     if dead ~= '' then

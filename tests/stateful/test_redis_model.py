@@ -1,0 +1,59 @@
+"""The model of a queue on Redis, against the scripts as they are shipped."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from redis import Redis
+
+from tasqueue.drivers.redis import Address, command
+from tasqueue.drivers.redis.blocking import BlockingDriver
+from tasqueue.drivers.redis.script import Script, script
+from tests.servers import Valkey
+from tests.stateful.mutants import mutate
+from tests.stateful.redis_machine import QueueMachine
+
+# A fault that `python -m tests.stateful.mutants` puts in, to see that the model finds it.
+MUTANT = os.environ.get("TASQUEUE_MUTANT", "")
+
+
+@pytest.fixture
+def machine(
+    valkey_server: Valkey, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[type[QueueMachine]]:
+    driver = BlockingDriver(Address.from_url(valkey_server.url))
+    if MUTANT:
+
+        def changed(name: str) -> Script:
+            return mutate(MUTANT, name, script(name))
+
+        monkeypatch.setattr(command, "script", changed)
+
+    class Bound(QueueMachine):
+        pass
+
+    Bound.client, Bound.driver = redis_client, driver
+    Bound.once_keys = MUTANT != "the worker passes no once-key"
+    Bound.turns = MUTANT != "the worker does not mark its retries"
+    yield Bound
+    driver.close()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("part", range(4))
+def test_whatever_happens_a_message_is_in_one_place_and_decided_once(
+    machine: type[QueueMachine], part: int
+) -> None:
+    # Four parts, each with its seed: 1,200 examples on CI, however few cores run them.
+    fast = [Phase.explicit, Phase.generate] if MUTANT else list(Phase)
+    how = settings(
+        max_examples=settings.default.max_examples,
+        stateful_step_count=40,
+        deadline=None,
+        database=None,
+        phases=fast,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(seed(part)(machine), settings=how)
