@@ -1,0 +1,260 @@
+"""`App`: the front door of the SDK."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, overload
+
+from typing_extensions import Unpack
+
+from tasqueue.core.errors import ConfigurationError, DuplicateTask
+from tasqueue.engine.registry import Task as Entry
+from tasqueue.engine.server import Server, ServerOpts, TaskOpts
+from tasqueue.sdk.client import Client
+from tasqueue.sdk.decorator import TaskDecorator
+from tasqueue.sdk.definition import Spec
+from tasqueue.sdk.handle import ChainHandle, GroupHandle, JobHandle
+from tasqueue.sdk.naming import app_path, default_name, place
+from tasqueue.sdk.opening import Opened, chosen_url, shown
+from tasqueue.sdk.options import CallOptions, Seconds, Settings, keeping, task_settings
+from tasqueue.sdk.running import async_handler, sync_handler
+from tasqueue.sdk.sender import Sender
+from tasqueue.sdk.shape import Shape
+from tasqueue.sdk.signature import (
+    ChainSignature,
+    FanIn,
+    GroupSignature,
+    Link,
+    Member,
+    Row,
+    Signature,
+    chained,
+    fan_of,
+    link,
+)
+from tasqueue.sdk.task import AsyncTask, SyncTask
+
+A = TypeVar("A")
+R = TypeVar("R")
+R2 = TypeVar("R2")
+
+WEEK: Final = timedelta(days=7)
+
+
+class App:
+    """A program's tasks, and the queue that they go through.
+
+    ``url`` is that of a back end (``redis://``, ``rediss://``, ``valkey://``, ``memory://``); left
+    out, it is the environment variable ``TASQUEUE_URL``, else ``memory://``. ``imports`` names
+    the modules that a worker loads, so that their tasks are known. ``result_ttl`` is how long
+    records and results are kept after a job's end; None is for ever.
+
+    Nothing is connected before the first call that needs it. An app may be used from many
+    threads, many event loops, and after a fork.
+
+    Raises:
+        ConfigurationError: no back end goes by that URL.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        imports: Iterable[str] = (),
+        result_ttl: Seconds | None = WEEK,
+    ) -> None:
+        self.url: Final = chosen_url(url)
+        self.imports: Final = (imports,) if isinstance(imports, str) else tuple(imports)
+        self.task: Final = TaskDecorator(self._make, {})
+        """Makes a task of a function: ``@app.task``, or ``@app.task(queue="math", retries=3)``."""
+        self.tasks: Final[dict[str, SyncTask[..., Any] | AsyncTask[..., Any]]] = {}
+        """The tasks of this app, by name."""
+        self._entries: dict[str, Entry] = {}
+        self._defaults = Settings(result_ttl=keeping(result_ttl))
+        self._client = Client(self.url, self._serve)
+        self._sender = Sender(self._client, self._spec_of)
+
+    def __repr__(self) -> str:
+        return f"<App {shown(self.url)} with {len(self.tasks)} tasks>"
+
+    # -- by name ---------------------------------------------------------------------------------
+
+    def send(self, name: str, /, **arguments: Any) -> JobHandle[Any]:
+        """Send a job by its task's name, for tasks that live in Go or in another repository.
+
+        The payload is a JSON object of the arguments. When this returns the broker has the job.
+        """
+        return self._sender.send(name, **arguments)
+
+    async def asend(self, name: str, /, **arguments: Any) -> JobHandle[Any]:
+        """As `send`, awaited."""
+        return await self._sender.asend(name, **arguments)
+
+    def signature(self, name: str, /, **arguments: Any) -> Signature[Any]:
+        """A call by its task's name, not sent."""
+        return self._sender.signature(name, **arguments)
+
+    def using(self, **options: Unpack[CallOptions]) -> Sender:
+        """The same ``send``, ``asend`` and ``signature`` with options: see `BaseTask.using`."""
+        return self._sender.using(**options)
+
+    # -- put together ----------------------------------------------------------------------------
+
+    @overload
+    def group(self, members: Iterable[Member[R]], /) -> GroupSignature[R]: ...
+    @overload
+    def group(self, *members: Member[R]) -> GroupSignature[R]: ...
+    def group(self, *members: Any) -> GroupSignature[Any]:
+        """Signatures that run side by side: given one by one, or as one iterable."""
+        alone = len(members) == 1 and isinstance(members[0], Iterable)
+        return fan_of(self._client, members[0] if alone else members)
+
+    @overload
+    def chain(self, first: Row[A], second: Link[A, R], /) -> ChainSignature[R]: ...
+    @overload
+    def chain(
+        self, first: Row[A], second: Link[A, R2], third: Link[R2, R], /
+    ) -> ChainSignature[R]: ...
+    @overload
+    def chain(self, first: Row[A], second: GroupSignature[R], /) -> GroupSignature[R]: ...
+    @overload
+    def chain(
+        self,
+        first: Row[Any] | GroupSignature[Any],
+        second: Link[Any, Any] | GroupSignature[Any],
+        third: Link[Any, Any],
+        /,
+        *more: Link[Any, Any],
+    ) -> FanIn[Any] | ChainSignature[Any]: ...
+    @overload
+    def chain(self, first: GroupSignature[A], second: Link[list[A], R], /) -> FanIn[R]: ...
+    def chain(self, *links: Any) -> Any:
+        """Links that run one after the other, each with the result of the one before.
+
+        A link is a task, ``task.partial(…)``, or a signature that ignores the result before it.
+
+        Raises:
+            ConfigurationError: there is no link.
+        """
+        if not links:
+            msg = "a chain needs at least one link"
+            raise ConfigurationError(msg)
+        return chained(self._client, tuple(step for one in links for step in link(one)))
+
+    # -- from an ID ------------------------------------------------------------------------------
+
+    def job(self, job_id: str, /) -> JobHandle[Any]:
+        """The handle of a job, from its ID; `BaseTask.job` knows the result's type too."""
+        return JobHandle(job_id, self._client)
+
+    def group_job(self, group_id: str, /) -> GroupHandle[Any]:
+        """The handle of a group, from its ID."""
+        return GroupHandle(group_id, self._client)
+
+    def chain_job(self, chain_id: str, /) -> ChainHandle[Any]:
+        """The handle of a chain, from its ID."""
+        return ChainHandle(chain_id, self._client)
+
+    # -- underneath ------------------------------------------------------------------------------
+
+    @property
+    def server(self) -> Server:
+        """The engine underneath, with this app's tasks."""
+        return self._client.server
+
+    def load_imports(self) -> None:
+        """Import the modules named in ``imports``, so that their tasks are known.
+
+        Raises:
+            ImportError: a module is not there, or failed; it is the module's own error.
+        """
+        for module in self.imports:
+            importlib.import_module(module)
+
+    def close(self) -> None:
+        """End this thread's connections; a memory app's worker finishes what it runs, and ends."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """End this event loop's connections too."""
+        await self._client.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _make(self, function: Callable[..., Any], options: dict[str, Any]) -> Any:
+        """Make a task of a function, known to this app and to its server."""
+        settings = task_settings(options, self._defaults)
+        settings = replace(settings, name=settings.name or default_name(function))
+        before = self.tasks.get(settings.name)
+        if before is not None:
+            places = f"{place(before.function)}; second at {place(function)}"
+            msg = f"task {settings.name!r} is already registered at {places}: give one a name="
+            raise DuplicateTask(msg)
+        shape = Shape(function, settings.name)
+        spec = Spec(self._client, settings, shape)
+        is_async = _is_async(function, settings.name)
+        handler = (async_handler if is_async else sync_handler)(spec, function)
+        self._entries[settings.name] = Entry(
+            name=settings.name,
+            handler=handler,
+            opts=TaskOpts(queue=settings.queue),
+            backoff=settings.backoff,
+            result_ttl=settings.result_ttl,
+        )
+        self._client.hint = f"tasqueue worker {app_path(self, function.__module__)}"
+        self._client.refresh()
+        made: SyncTask[..., Any] | AsyncTask[..., Any]
+        made = (AsyncTask if is_async else SyncTask)(spec, function)
+        self.tasks[settings.name] = made
+        return made
+
+    def _serve(self, opened: Opened) -> Server:
+        server = Server(ServerOpts(broker=opened.broker, results=opened.results))
+        for entry in self._entries.values():
+            server.add_task(entry)
+        return server
+
+    def _spec_of(self, name: str) -> Spec:
+        task = self.tasks.get(name)
+        return task.spec if task else Spec(self._client, Settings(name=name))
+
+
+def _is_async(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function is ``async def``.
+
+    Raises:
+        ConfigurationError: it is no function, or one that yields.
+    """
+    plain = inspect.unwrap(function)
+    if isinstance(plain, type) or not callable(plain):
+        msg = f"{name}: only functions are made tasks, not {function!r}"
+        raise ConfigurationError(msg)
+    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        msg = f"{name}: a task returns one value, and this function yields"
+        raise ConfigurationError(msg)
+    return inspect.iscoroutinefunction(function)

@@ -1,0 +1,277 @@
+"""What you hold of work that was sent: where it stands, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+from tasqueue.core.chain import Walk
+from tasqueue.core.group import GroupMessage
+from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
+from tasqueue.core.ports import CHAIN_KEY, Read
+from tasqueue.core.wire import decode_chain
+from tasqueue.engine.plan import get_group, get_job
+from tasqueue.sdk.client import Client
+from tasqueue.sdk.definition import ReadResult, read_result
+from tasqueue.sdk.waiting import (
+    Plan,
+    Wait,
+    finished,
+    job_ended,
+    look_up,
+    no_result,
+    saved,
+    told,
+    unknown,
+)
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class JobHandle(Generic[R_co]):
+    """One job. It can be made again from its ID: ``task.job(id)``."""
+
+    id: str
+    """The job's ID, the same in Go."""
+    client: Client = field(repr=False, compare=False)
+    read: ReadResult = field(default=read_result, repr=False, compare=False)
+    before: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    """The jobs that must succeed before this one is released, where that is known."""
+
+    def get(self, timeout: float | None = None) -> R_co:
+        """Wait for the job, and return what it returned. ``timeout`` is in seconds.
+
+        Raises:
+            JobFailed: it used up its attempts.
+            JobTimeout: its last attempt ran longer than its own limit.
+            ResultTimeout: the time is over; the job goes on.
+            ResultNotFound: it succeeded, and nothing is kept of what it returned.
+            JobNotFound: there is no such job.
+            ConfigurationError: an event loop runs in this thread: await `aget`.
+        """
+        result: R_co = self.client.ask(self._outcome(timeout), "aget")
+        return result
+
+    async def aget(self, timeout: float | None = None) -> R_co:  # noqa: ASYNC109 -- as `get`
+        """As `get`, awaited."""
+        result: R_co = await self.client.aask(self._outcome(timeout))
+        return result
+
+    def status(self) -> JobStatus:
+        """Where the job stands.
+
+        Raises:
+            JobNotFound: there is no such job.
+        """
+        return self.client.ask(self._status(), "astatus")
+
+    async def astatus(self) -> JobStatus:
+        """As `status`, awaited."""
+        return await self.client.aask(self._status())
+
+    def _outcome(self, timeout: float | None) -> Plan[Any]:
+        wait = Wait(timeout, self.client.hint)
+        message = yield from job_ended(self.id, wait, self.before)
+        return (yield from _result(message, self.read))
+
+    def _status(self) -> Plan[JobStatus]:
+        own, *others = yield from look_up([self.id, *self.before])
+        if own is not None:
+            return told(own)
+        if not self.before:
+            raise unknown("job", self.id)
+        failed = (told(one) for one in others if one and one.status == JobStatus.FAILED)
+        return next(failed, JobStatus.QUEUED)
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Generator[None, None, NoReturn]:
+            _refuse_await("job", "delay")
+
+
+@dataclass(frozen=True, slots=True)
+class GroupHandle(Generic[R_co]):
+    """Jobs that run side by side. It can be made again from its ID: ``app.group_job(id)``."""
+
+    id: str
+    """The group's ID, the same in Go."""
+    client: Client = field(repr=False, compare=False)
+    reads: Sequence[ReadResult] = field(default=(), repr=False, compare=False)
+    """What reads each member's result; the last one reads all that follow."""
+
+    def get(self, timeout: float | None = None) -> list[R_co]:
+        """Wait for all members; what they returned, in order. ``timeout`` is in seconds.
+
+        Raises:
+            JobFailed: a member failed; the others go on.
+            JobTimeout: a member's last attempt ran longer than its own limit.
+            ResultTimeout: the time is over; the jobs go on.
+            ResultNotFound: all succeeded, and of one nothing is kept.
+            JobNotFound: there is no such group.
+            ConfigurationError: an event loop runs in this thread: await `aget`.
+        """
+        return self.client.ask(self._outcome(timeout), "aget")
+
+    async def aget(self, timeout: float | None = None) -> list[R_co]:  # noqa: ASYNC109 -- as `get`
+        """As `get`, awaited."""
+        return await self.client.aask(self._outcome(timeout))
+
+    def status(self) -> JobStatus:
+        """``processing`` until a member fails or all have succeeded.
+
+        Raises:
+            JobNotFound: there is no such group.
+        """
+        return self.client.ask(self._status(), "astatus")
+
+    async def astatus(self) -> JobStatus:
+        """As `status`, awaited."""
+        return await self.client.aask(self._status())
+
+    def _outcome(self, timeout: float | None) -> Plan[list[Any]]:
+        wait = Wait(timeout, self.client.hint)
+        while True:
+            message = yield from get_group(self.id)
+            if message.meta.status in FINAL_STATUSES:
+                break
+            waiting = _unended(message)
+            first = yield from look_up(waiting[:1])
+            yield from wait.pause(first[0] if first else None, waiting[0])
+        yield from self._refuse_failed(message)
+        last = _last_links(message)
+        results = yield from saved(last)
+        reads = [*self.reads[: len(last)]] or [read_result]
+        reads += reads[-1:] * (len(last) - len(reads))
+        pairs = zip(last, results, reads, strict=False)
+        return [_read(job_id, body, read) for job_id, body, read in pairs]
+
+    def _refuse_failed(self, message: GroupMessage) -> Plan[None]:
+        states = message.meta.job_status
+        failed = [job_id for job_id, status in states.items() if status == JobStatus.FAILED]
+        for record in (yield from look_up(failed[:1])):
+            if record is None:
+                raise unknown("job", failed[0])
+            finished(record)
+
+    def _status(self) -> Plan[JobStatus]:
+        message = yield from get_group(self.id)
+        return JobStatus(message.meta.status)
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Generator[None, None, NoReturn]:
+            _refuse_await("group", "delay")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHandle(Generic[R_co]):
+    """Jobs that run one by one. It can be made again from its ID: ``app.chain_job(id)``."""
+
+    id: str
+    """The chain's ID, the same in Go."""
+    client: Client = field(repr=False, compare=False)
+    read: ReadResult = field(default=read_result, repr=False, compare=False)
+
+    def get(self, timeout: float | None = None) -> R_co:
+        """Wait for the last job, and return what it returned. ``timeout`` is in seconds.
+
+        Raises:
+            JobFailed: a job of the chain failed.
+            JobTimeout: a job's last attempt ran longer than its own limit.
+            ResultTimeout: the time is over; the jobs go on.
+            ResultNotFound: all succeeded, and nothing is kept of what the last one returned.
+            JobNotFound: there is no such chain.
+            ConfigurationError: an event loop runs in this thread: await `aget`.
+        """
+        result: R_co = self.client.ask(self._outcome(timeout), "aget")
+        return result
+
+    async def aget(self, timeout: float | None = None) -> R_co:  # noqa: ASYNC109 -- as `get`
+        """As `get`, awaited."""
+        result: R_co = await self.client.aask(self._outcome(timeout))
+        return result
+
+    def status(self) -> JobStatus:
+        """``processing`` until a job fails or the last one has succeeded.
+
+        Raises:
+            JobNotFound: there is no such chain.
+        """
+        return self.client.ask(self._status(), "astatus")
+
+    async def astatus(self) -> JobStatus:
+        """As `status`, awaited."""
+        return await self.client.aask(self._status())
+
+    def _outcome(self, timeout: float | None) -> Plan[Any]:
+        wait = Wait(timeout, self.client.hint)
+        walk = yield from self._walk()
+        job_id = walk.meta.job_id
+        while True:
+            message = yield from job_ended(job_id, wait)
+            job_id = walk.step(message)
+            if not job_id:
+                return (yield from _result(message, self.read))
+
+    def _status(self) -> Plan[JobStatus]:
+        walk = yield from self._walk()
+        job_id = walk.meta.job_id
+        while job_id:
+            job_id = walk.step((yield from get_job(job_id)))
+        return JobStatus(walk.meta.status)
+
+    def _walk(self) -> Plan[Walk]:
+        (body,) = yield Read((CHAIN_KEY + self.id,))
+        if body is None:
+            raise unknown("chain", self.id)
+        return Walk.along(decode_chain(body).meta)
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Generator[None, None, NoReturn]:
+            _refuse_await("chain", "delay")
+
+
+def _result(message: JobMessage, read: ReadResult) -> Plan[Any]:
+    """What a job that has succeeded returned."""
+    (body,) = yield from saved([message.id])
+    return _read(message.id, body, read)
+
+
+def _read(job_id: str, body: bytes | None, read: ReadResult) -> Any:
+    if body is None:
+        raise no_result(job_id)
+    return read(body)
+
+
+def _unended(message: GroupMessage) -> list[str]:
+    states = message.meta.job_status.items()
+    return [job_id for job_id, status in states if status not in FINAL_STATUSES]
+
+
+def _last_links(message: GroupMessage) -> list[str]:
+    """The job of each member whose result counts, in the members' order.
+
+    The SDK gives each job an ID of its own and writes the jobs down; Go's groups have neither,
+    and their members are single jobs.
+    """
+    jobs = message.group.jobs if message.group else []
+    if not jobs or not all(job.opts.id for job in jobs):
+        return list(message.meta.job_status)
+    last: list[str] = []
+    for job in jobs:
+        link = job
+        while link.on_success and link.on_success[0].opts.id in message.meta.job_status:
+            link = link.on_success[0]
+        last.append(link.opts.id)
+    return last
+
+
+def _refuse_await(what: str, method: str) -> NoReturn:
+    msg = (
+        f"a {what}'s handle is not awaitable: send with `await ….a{method}(…)`, "
+        "and get what came of it with `await handle.aget()`"
+    )
+    raise TypeError(msg)

@@ -1,0 +1,81 @@
+"""From a URL to a back end: which schemes there are, and the driver of each, loaded late."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from tasqueue.core.errors import ConfigurationError, Unsupported
+from tasqueue.core.ports import BlockingStore, Broker, Results, Store
+
+MEMORY: Final = "memory"
+VARIABLE: Final = "TASQUEUE_URL"
+_REDIS: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
+_LATER: Final = frozenset({"redis+sentinel", "redis+cluster", "nats", "sqlite"})
+
+
+class ClientStore(Store, BlockingStore, Protocol):
+    """A store that answers clients, awaited and blocking."""
+
+
+class Opened(NamedTuple):
+    """A back end: two faces for the engine, and the store behind both."""
+
+    broker: Broker
+    results: Results
+    store: ClientStore
+
+
+def chosen_url(url: str | None) -> str:
+    """The URL that an app uses: its own, else ``TASQUEUE_URL``, else ``memory://``.
+
+    Raises:
+        ConfigurationError: no back end goes by that scheme.
+        Unsupported: it is one that this version does not have yet.
+    """
+    where = "App(...)" if url is not None else f"the environment variable {VARIABLE}"
+    found = url if url is not None else os.environ.get(VARIABLE) or f"{MEMORY}://"
+    kind = scheme(found)
+    if kind in _LATER:
+        msg = f"{kind}:// (from {where}) comes with a later version: use redis:// or memory://"
+        raise Unsupported(msg)
+    if kind != MEMORY and kind not in _REDIS:
+        msg = (
+            f"{shown(found)!r} (from {where}) is not the address of a back end: "
+            "use redis://HOST:6379/0, rediss://, valkey://, unix:// or memory://"
+        )
+        raise ConfigurationError(msg)
+    return found
+
+
+def scheme(url: str) -> str:
+    """The part before ``://``, or ""."""
+    kind, found, _ = url.partition("://")
+    return kind.lower() if found else ""
+
+
+def shown(url: str) -> str:
+    """A URL without its password."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        password = None
+    return re.sub(r":[^:@/]*@", ":***@", url, count=1) if password else url
+
+
+def open_backend(url: str) -> Opened:
+    """Make the back end of a checked URL; nothing is connected yet."""
+    if scheme(url) == MEMORY:
+        from tasqueue.brokers.memory_broker import MemoryBroker  # noqa: PLC0415 -- loaded late
+        from tasqueue.drivers.memory import MemoryStore  # noqa: PLC0415 -- loaded late
+        from tasqueue.results.memory_results import MemoryResults  # noqa: PLC0415 -- loaded late
+
+        store = MemoryStore()
+        return Opened(MemoryBroker(store), MemoryResults(store), store)
+    from tasqueue.brokers.redis_broker import RedisBroker  # noqa: PLC0415 -- loads redis
+    from tasqueue.results.redis_results import RedisResults  # noqa: PLC0415 -- loads redis
+
+    results = RedisResults.from_url(url)
+    return Opened(RedisBroker.from_url(url), results, results.store)

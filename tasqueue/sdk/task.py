@@ -1,0 +1,197 @@
+"""What a decorated function becomes: still callable, and able to be sent."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, ParamSpec, TypeVar, cast, overload
+
+from typing_extensions import Unpack
+
+from tasqueue.core.errors import ArgumentError
+from tasqueue.core.job import Job
+from tasqueue.engine.clock import SYSTEM
+from tasqueue.engine.context import JobContext, current_job
+from tasqueue.engine.plan import enqueue, enqueue_many
+from tasqueue.sdk.definition import Call, Definition, Spec
+from tasqueue.sdk.flow import Fan
+from tasqueue.sdk.handle import JobHandle
+from tasqueue.sdk.options import CallOptions, call_wishes
+from tasqueue.sdk.signature import (
+    ChainSignature,
+    Follower,
+    GroupSignature,
+    Link,
+    Partial,
+    Signature,
+    chained,
+    link,
+)
+
+P = ParamSpec("P")
+P2 = ParamSpec("P2")
+A = TypeVar("A")
+R_co = TypeVar("R_co", covariant=True)
+R2 = TypeVar("R2")
+
+
+class BaseTask(Definition[P, R_co]):
+    """A task that can be sent, with or without options for the call."""
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
+        """Send a call. When this returns the broker has the job; otherwise it raises.
+
+        In a running event loop this works, holds it up, and warns: there, await `adelay`.
+
+        Raises:
+            ArgumentError: the arguments do not fit the function's signature.
+            LimitExceeded: they are larger than a message may be.
+            BackendError: the broker could not be reached, or refused.
+        """
+        plan = enqueue(self._job(args, kwargs))
+        return self.job(self.spec.client.submit(plan, "adelay"))
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
+        """As `delay`, awaited."""
+        plan = enqueue(self._job(args, kwargs))
+        return self.job(await self.spec.client.asubmit(plan))
+
+    def using(self, **options: Unpack[CallOptions]) -> BaseTask[P, R_co]:
+        """The same task with options for its next calls; the task itself is not changed.
+
+        ``queue``, ``retries``, ``timeout`` and ``countdown`` (seconds or timedelta), ``id``, and
+        ``eta`` (a datetime; a naive one is local time).
+
+        Raises:
+            ConfigurationError: an option is unknown or of no use.
+        """
+        return BaseTask(self.spec, call_wishes(options, self.wishes))
+
+    def delay_many(self, calls: Iterable[tuple[Any, ...]], /) -> list[JobHandle[R_co]]:
+        """Send many calls in one round trip, each a tuple of positional arguments.
+
+        Raises:
+            ArgumentError: the arguments of a call do not fit; then none was sent.
+        """
+        plan = enqueue_many(self._jobs(calls))
+        return [self.job(one) for one in self.spec.client.submit(plan, "adelay_many")]
+
+    async def adelay_many(self, calls: Iterable[tuple[Any, ...]], /) -> list[JobHandle[R_co]]:
+        """As `delay_many`, awaited."""
+        plan = enqueue_many(self._jobs(calls))
+        return [self.job(one) for one in await self.spec.client.asubmit(plan)]
+
+    def s(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R_co]:
+        """A call that is bound and checked, and not sent.
+
+        Raises:
+            ArgumentError: the arguments do not fit the function's signature.
+        """
+        return Signature(self.spec.client, (self._call(args, kwargs),))
+
+    def partial(
+        self: Follower[A, P2, R2], /, *args: P2.args, **kwargs: P2.kwargs
+    ) -> Partial[A, R2]:
+        """A call without its first argument, which the job before it in a chain gives.
+
+        Raises:
+            ArgumentError: the arguments do not fit what is left of the signature.
+        """
+        (step,) = link(self, args, kwargs)
+        return Partial(cast("Call", step))
+
+    def group(self, calls: Iterable[tuple[Any, ...] | Signature[R_co]], /) -> GroupSignature[R_co]:
+        """Calls of this task that run side by side, each a tuple of arguments.
+
+        Raises:
+            ArgumentError: the arguments of a call do not fit.
+        """
+        self.wishes.shared("a group")
+        rows = tuple(
+            one.calls if isinstance(one, Signature) else (self._call(_tuple(one), {}),)
+            for one in calls
+        )
+        return GroupSignature(self.spec.client, Fan(rows))
+
+    @overload
+    def chain(self, first: tuple[Any, ...], second: Link[R_co, R2], /) -> ChainSignature[R2]: ...
+    @overload
+    def chain(
+        self, first: tuple[Any, ...], second: Link[R_co, A], third: Link[A, R2], /
+    ) -> ChainSignature[R2]: ...
+    @overload
+    def chain(
+        self,
+        first: tuple[Any, ...],
+        second: Link[R_co, Any],
+        third: Link[Any, Any],
+        /,
+        *more: Link[Any, Any],
+    ) -> ChainSignature[Any]: ...
+    def chain(self, first: tuple[Any, ...], /, *links: Any) -> Any:
+        """A call of this task with the arguments ``first``, and what follows it.
+
+        Raises:
+            ArgumentError: the arguments of a link do not fit.
+        """
+        steps = (self._call(_tuple(first), {}), *(step for one in links for step in link(one)))
+        return chained(self.spec.client, steps)
+
+    def job(self, job_id: str, /) -> JobHandle[R_co]:
+        """The handle of a job of this task, from its ID."""
+        return JobHandle(job_id, self.spec.client, self.spec.read_result)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        return Call(self.spec, self.spec.bind(args, kwargs), self.wishes)
+
+    def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
+        spec = self.spec
+        opts = self.wishes.opts(spec.settings, SYSTEM.now_ns())
+        return Job(spec.settings.name, spec.bind(args, kwargs), opts)
+
+    def _jobs(self, calls: Iterable[tuple[Any, ...]]) -> list[Job]:
+        self.wishes.shared("a list of calls")
+        return [self._job(_tuple(args), {}) for args in calls]
+
+
+class Task(BaseTask[P, R_co]):
+    """A task together with the function that it was made of."""
+
+    def __init__(self, spec: Spec, function: Callable[..., Any]) -> None:
+        super().__init__(spec)
+        self.function = function
+        functools.update_wrapper(cast("Callable[..., Any]", self), function)
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call the function; its context, if it wants one, is that of the running job."""
+        shape = self.spec.shape
+        if shape is None or not shape.wants_context:
+            return self.function(*args, **kwargs)
+        if args and isinstance(args[0], JobContext):
+            return self.function(*args, **kwargs)
+        return self.function(current_job(), *args, **kwargs)
+
+
+class SyncTask(Task[P, R_co]):
+    """A ``def`` function as a task: it runs in a thread of the worker."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function, here and now."""
+        result: R_co = self._run(args, kwargs)
+        return result
+
+
+class AsyncTask(Task[P, R_co]):
+    """An ``async def`` function as a task: it runs on the loop of the worker."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Call the function, here and now; the coroutine is to be awaited."""
+        coroutine: Coroutine[Any, Any, R_co] = self._run(args, kwargs)
+        return coroutine
+
+
+def _tuple(arguments: Any) -> tuple[Any, ...]:
+    if isinstance(arguments, tuple):
+        return arguments
+    msg = f"each call is a tuple of its arguments, such as ({arguments!r},)"
+    raise ArgumentError(msg)

@@ -1,0 +1,165 @@
+"""Plans that wait: until a job, a group or a chain has ended, and what its end means."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from tasqueue.core.errors import (
+    JobError,
+    JobFailed,
+    JobNotFound,
+    JobTimeout,
+    ResultNotFound,
+    ResultTimeout,
+)
+from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
+from tasqueue.core.ports import JOB_KEY, Pause, Read, Request
+from tasqueue.core.wire import decode_job
+from tasqueue.engine.clock import SYSTEM
+
+T = TypeVar("T")
+Plan = Generator[Request, Any, T]
+
+_FIRST_LOOK: Final = 0.005
+_LAST_LOOK: Final = 0.5
+_PATIENCE: Final = 5.0
+_PAGE: Final = 500
+
+_log: Final = logging.getLogger("tasqueue")
+
+
+@dataclass
+class Wait:
+    """One waiter: how long it still waits, and how often it looks."""
+
+    timeout: float | None
+    """Seconds in all; None is for ever."""
+    hint: str
+    """The command that starts a worker, for the log."""
+    since: float = field(default_factory=SYSTEM.monotonic)
+    look: float = _FIRST_LOOK
+    told: bool = False
+
+    def pause(self, message: JobMessage | None, job_id: str) -> Plan[None]:
+        """Let some time pass, or less if the store learns that the job has ended.
+
+        Raises:
+            ResultTimeout: there is no time left; it says where the job stands.
+        """
+        waited = SYSTEM.monotonic() - self.since
+        status = message.status if message else JobStatus.QUEUED
+        queue = message.meta.queue if message else ""
+        where = f" in queue {queue!r}" if queue else ""
+        if waited >= _PATIENCE and not self.told and status == JobStatus.QUEUED:
+            self.told = True
+            command = self.hint + (f" --queues {queue}" if queue else "")
+            text = "job %s has waited %.0f s%s; if no worker runs there, start one: %s"
+            _log.warning(text, job_id, waited, where, command)
+        left = self.look
+        if self.timeout is not None:
+            left = min(left, self.timeout - waited)
+            if left <= 0:
+                msg = f"job {job_id} has not ended after {self.timeout} s: it is {status}{where}"
+                raise ResultTimeout(msg)
+        yield Pause(job_id, left)
+        self.look = min(self.look * 1.5, _LAST_LOOK)
+
+
+def finished(message: JobMessage) -> JobMessage:
+    """The record of a job that has succeeded.
+
+    Raises:
+        JobFailed: it has failed.
+        JobTimeout: its last attempt ran longer than its own limit.
+    """
+    if message.status == JobStatus.FAILED:
+        raise failure(message)
+    return message
+
+
+def failure(message: JobMessage) -> JobError:
+    """The exception that a failed job is to its caller."""
+    reason = message.meta.prev_err or "it says no reason"
+    if timed_out(reason):
+        return JobTimeout(f"job {message.id} ran out of its own time: {reason}")
+    return JobFailed(message.id, reason)
+
+
+def timed_out(reason: str) -> bool:
+    """Whether a stored error is that of an attempt that ran too long."""
+    return reason.startswith("JobTimeout")
+
+
+def told(message: JobMessage) -> JobStatus:
+    """A job's status, with what Python alone tells apart of Go's ``failed``."""
+    if message.status == JobStatus.FAILED:
+        for prefix in (JobStatus.CANCELLED, JobStatus.DEAD):
+            if message.meta.prev_err.startswith(prefix):
+                return prefix
+    known = message.status in JobStatus.__members__.values()
+    return JobStatus(message.status) if known else JobStatus.PROCESSING
+
+
+def look_up(job_ids: Sequence[str]) -> Plan[list[JobMessage | None]]:
+    """The records of jobs, None where there is none (yet)."""
+    found: list[JobMessage | None] = []
+    for start in range(0, len(job_ids), _PAGE):
+        records = yield Read([JOB_KEY + job_id for job_id in job_ids[start : start + _PAGE]])
+        found.extend(None if record is None else decode_job(record) for record in records)
+    return found
+
+
+def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[JobMessage]:
+    """Wait until a job has succeeded; those ``before`` it release it, and fail it if they fail.
+
+    Raises:
+        JobFailed: the job, or one before it, failed.
+        JobTimeout: an attempt ran longer than the job's own limit.
+        JobNotFound: there is no such job.
+        ResultTimeout: the waiter's time is over.
+    """
+    while True:
+        (message,) = yield from look_up([job_id])
+        if message is not None and message.status in FINAL_STATUSES:
+            return finished(message)
+        if message is None:
+            before = yield from _still_before(before)
+            if not before:
+                (message,) = yield from look_up([job_id])
+                if message is None:
+                    raise unknown("job", job_id)
+        yield from wait.pause(message, job_id)
+
+
+def _still_before(job_ids: Sequence[str]) -> Plan[list[str]]:
+    """Those of the jobs that have not succeeded yet."""
+    found = yield from look_up(job_ids)
+    for message in found:
+        if message is not None:
+            finished(message)
+    return [
+        job_id
+        for job_id, message in zip(job_ids, found, strict=True)
+        if message is None or message.status != JobStatus.SUCCESSFUL
+    ]
+
+
+def saved(job_ids: Sequence[str]) -> Plan[list[bytes | None]]:
+    """What jobs saved, in order."""
+    found: list[bytes | None] = []
+    for start in range(0, len(job_ids), _PAGE):
+        found.extend((yield Read(job_ids[start : start + _PAGE])))
+    return found
+
+
+def unknown(kind: str, name: str) -> JobNotFound:
+    """There is nothing under that ID."""
+    return JobNotFound(f"no {kind} {name!r}: it was never enqueued, was deleted, or has expired")
+
+
+def no_result(job_id: str) -> ResultNotFound:
+    """A job that has succeeded, and of which no result is kept."""
+    return ResultNotFound(f"job {job_id} has ended and no result is kept: none saved, or expired")
