@@ -36,6 +36,7 @@ from tasqueue.sdk.signature import (
     chained,
     fan_of,
     link,
+    start,
 )
 from tasqueue.sdk.task import AsyncTask, SyncTask
 
@@ -76,7 +77,7 @@ class App:
         """The tasks of this app, by name."""
         self._entries: dict[str, Entry] = {}
         self._defaults = Settings(result_ttl=keeping(result_ttl))
-        self._client = Client(self.url, self._serve)
+        self._client = Client(self.url, self._defaults.result_ttl, self._serve)
         self._sender = Sender(self._client, self._spec_of)
 
     def __repr__(self) -> str:
@@ -144,7 +145,8 @@ class App:
         if not links:
             msg = "a chain needs at least one link"
             raise ConfigurationError(msg)
-        return chained(self._client, tuple(step for one in links for step in link(one)))
+        rest = tuple(step for one in links[1:] for step in link(one))
+        return chained(self._client, start(links[0]) + rest)
 
     # -- from an ID ------------------------------------------------------------------------------
 

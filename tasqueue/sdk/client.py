@@ -10,6 +10,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 from tasqueue.core.errors import ConfigurationError
@@ -30,11 +31,12 @@ class Client:
     thread. After a fork the child has a memory of its own, with nothing in it.
     """
 
-    def __init__(self, url: str, serve: Callable[[Opened], Server]) -> None:
+    def __init__(self, url: str, keep: timedelta | None, serve: Callable[[Opened], Server]) -> None:
         self.url = url
         self.hint = "tasqueue worker MODULE:APP"
         """The command that starts a worker for this app."""
         self.is_memory = scheme(url) == MEMORY
+        self._keep = keep
         self._serve = serve
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -113,7 +115,7 @@ class Client:
             return self._opened
         with self._ready():
             if self._opened is None:
-                self._opened = open_backend(self.url)
+                self._opened = open_backend(self.url, self._keep)
             return self._opened
 
     def _working(self) -> Opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -65,8 +66,11 @@ def shown(url: str) -> str:
     return re.sub(r":[^:@/]*@", ":***@", url, count=1) if password else url
 
 
-def open_backend(url: str) -> Opened:
-    """Make the back end of a checked URL; nothing is connected yet."""
+def open_backend(url: str, keep: timedelta | None) -> Opened:
+    """Make the back end of a checked URL; nothing is connected yet.
+
+    ``keep`` is how long records of groups and chains, and places in lists, are kept.
+    """
     if scheme(url) == MEMORY:
         from tasqueue.brokers.memory_broker import MemoryBroker  # noqa: PLC0415 -- loaded late
         from tasqueue.drivers.memory import MemoryStore  # noqa: PLC0415 -- loaded late
@@ -77,5 +81,6 @@ def open_backend(url: str) -> Opened:
     from tasqueue.brokers.redis_broker import RedisBroker  # noqa: PLC0415 -- loads redis
     from tasqueue.results.redis_results import RedisResults  # noqa: PLC0415 -- loads redis
 
-    results = RedisResults.from_url(url)
-    return Opened(RedisBroker.from_url(url), results, results.store)
+    origin = VARIABLE if os.environ.get(VARIABLE) == url else "App(…)"
+    results = RedisResults.from_url(url, expiry=keep, meta_expiry=keep, origin=origin)
+    return Opened(RedisBroker.from_url(url, origin=origin), results, results.store)

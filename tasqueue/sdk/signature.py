@@ -245,13 +245,25 @@ def link(task: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = {}) 
     raise ArgumentError(msg)
 
 
+def start(task: Any) -> Steps:
+    """What a flow starts with, as steps.
+
+    Raises:
+        ArgumentError: it is nothing that could be sent.
+    """
+    if isinstance(task, Work):
+        return task.steps
+    return (*task.before, task.fan) if isinstance(task, GroupSignature) else link(task)
+
+
 def chained(client: Client, steps: Steps) -> Any:
     """Steps as the class that knows how to send them."""
     if isinstance(steps[-1], Fan):
-        return GroupSignature[Any](client, steps[-1], steps[:-1])
-    if any(isinstance(step, Fan) for step in steps):
-        return FanIn[Any](client, steps)
-    return ChainSignature[Any](client, steps) if len(steps) > 1 else Signature[Any](client, steps)
+        group: GroupSignature[Any] = GroupSignature(client, steps[-1], steps[:-1])
+        return group
+    holds_group = any(isinstance(step, Fan) for step in steps)
+    kind = FanIn if holds_group else ChainSignature if len(steps) > 1 else Signature
+    return kind(client, steps)
 
 
 def fan_of(client: Client, members: Iterable[Any]) -> GroupSignature[Any]:

@@ -146,7 +146,7 @@ def test_a_value_that_only_looks_right_in_json_is_refused() -> None:
         assert "argument text: expected `str`" in refused(shout, value)
 
 
-def everything(  # noqa: PLR0917 -- one of each
+def everything(
     at: datetime,
     day: date,
     span: timedelta,

@@ -1,9 +1,7 @@
 """What both checkers must infer. Checked, never run."""
 
 from collections.abc import Hashable, Sequence
-from typing import Any, NoReturn
-
-from typing_extensions import assert_type
+from typing import Any, NoReturn, assert_type
 
 from tasqueue import App, ChainHandle, GroupHandle, JobContext, JobHandle
 from tasqueue.sdk.signature import ChainSignature, FanIn, GroupSignature, Partial, Signature

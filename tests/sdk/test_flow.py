@@ -1,0 +1,250 @@
+"""Groups and chains: how they run, what they give, how they fail, and that Go could read them."""
+
+import asyncio
+import threading
+
+import pytest
+
+from tasqueue.core.chain import Chain
+from tasqueue.core.errors import ArgumentError, JobFailed, JobNotFound, Unsupported
+from tasqueue.core.group import Group
+from tasqueue.core.job import Job, JobStatus
+from tasqueue.engine.plan import get_group
+from tasqueue.sdk.app import App
+
+PATIENCE = 20
+
+
+class Shop:
+    """Some tasks on an app."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.alerts: list[str] = []
+        self.alerted = threading.Event()
+
+        @app.task
+        def add(a: int, b: int) -> int:
+            return a + b
+
+        @app.task
+        def mul(a: int, b: int = 2) -> int:
+            return a * b
+
+        @app.task
+        def fail(a: int) -> int:
+            raise ValueError(f"no {a}")
+
+        @app.task
+        def total(values: list[int]) -> int:
+            return sum(values)
+
+        @app.task
+        def alert(text: str) -> None:
+            self.alerts.append(text)
+            self.alerted.set()
+
+        self.add, self.mul, self.fail, self.total, self.alert = add, mul, fail, total, alert
+
+
+@pytest.fixture
+def shop(app: App) -> Shop:
+    return Shop(app)
+
+
+@pytest.fixture
+def memory_shop(memory_app: App) -> Shop:
+    return Shop(memory_app)
+
+
+def test_a_chain_hands_each_result_on(shop: Shop) -> None:
+    chain = shop.add.s(1, 2).then(shop.mul, 10).then(shop.add, b=5).delay()
+    assert chain.get(timeout=PATIENCE) == 35
+    assert chain.status() == JobStatus.SUCCESSFUL
+
+
+def test_a_chain_has_four_spellings(shop: Shop) -> None:
+    add, mul = shop.add, shop.mul
+    chains = [
+        add.s(1, 2).then(mul, 10).then(mul),
+        add.s(1, 2) | mul.partial(10) | mul,
+        add.chain((1, 2), mul.partial(10), mul),
+        shop.app.chain(add.s(1, 2), mul.partial(10), mul),
+    ]
+    handles = [chain.delay() for chain in chains]
+    assert [handle.get(timeout=PATIENCE) for handle in handles] == [60] * 4
+
+
+def test_a_complete_signature_in_a_chain_ignores_the_result_before(shop: Shop) -> None:
+    chain = shop.add.s(1, 2).then(shop.add.s(10, 20)).then(shop.mul.s(7)).delay()
+    assert chain.get(timeout=PATIENCE) == 14
+
+
+def test_a_chain_is_known_again_by_its_id(shop: Shop) -> None:
+    chain = shop.add.s(1, 2).then(shop.mul, 10).delay()
+    again = shop.app.chain_job(chain.id)
+    assert again.get(timeout=PATIENCE) == 30
+    assert again == chain
+    assert again.status() == JobStatus.SUCCESSFUL
+    with pytest.raises(JobNotFound, match="no chain"):
+        shop.app.chain_job("nobody").get(timeout=PATIENCE)
+
+
+def test_a_chain_ends_where_a_link_fails(shop: Shop) -> None:
+    chain = shop.add.s(1, 2).then(shop.fail).then(shop.mul).delay()
+    with pytest.raises(JobFailed, match="no 3"):
+        chain.get(timeout=PATIENCE)
+    assert chain.status() == JobStatus.FAILED
+
+
+def test_a_chain_of_the_engine_is_read_too(shop: Shop) -> None:
+    jobs = [Job.create(shop.add.name, b'{"a":1,"b":2}'), Job.create(shop.mul.name, b'{"b":5}')]
+    shop.add.delay(1, 1).get(timeout=PATIENCE)
+    chain_id = asyncio.run(shop.app.server.enqueue_chain(Chain.create(jobs)))
+    assert shop.app.chain_job(chain_id).get(timeout=PATIENCE) == 15
+
+
+def test_a_group_gives_its_members_results_in_order(shop: Shop) -> None:
+    group = shop.add.group([(n, n) for n in range(12)]).delay()
+    assert group.get(timeout=PATIENCE) == [2 * n for n in range(12)]
+    assert group.status() == JobStatus.SUCCESSFUL
+    assert shop.app.group_job(group.id).get(timeout=PATIENCE) == [2 * n for n in range(12)]
+
+
+def test_a_group_takes_signatures_one_by_one_or_as_one_iterable(shop: Shop) -> None:
+    app, add, mul = shop.app, shop.add, shop.mul
+    assert app.group(add.s(1, 2), mul.s(3)).delay().get(timeout=PATIENCE) == [3, 6]
+    assert app.group(add.s(1, n) for n in range(3)).delay().get(timeout=PATIENCE) == [1, 2, 3]
+    assert app.group([]).delay().get(timeout=PATIENCE) == []
+
+
+def test_a_group_fails_with_its_first_failed_member(shop: Shop) -> None:
+    group = shop.app.group(shop.add.s(1, 2), shop.fail.s(7)).delay()
+    with pytest.raises(JobFailed, match="no 7"):
+        group.get(timeout=PATIENCE)
+    assert group.status() == JobStatus.FAILED
+    with pytest.raises(JobNotFound, match="no group"):
+        shop.app.group_job("nobody").get(timeout=PATIENCE)
+
+
+def test_a_group_of_the_engine_is_read_too(shop: Shop) -> None:
+    jobs = [Job.create(shop.mul.name, b'{"a":%d}' % n) for n in range(3)]
+    shop.add.delay(1, 1).get(timeout=PATIENCE)
+    group_id = asyncio.run(shop.app.server.enqueue_group(Group.create(jobs)))
+    assert shop.app.group_job(group_id).get(timeout=PATIENCE) == [0, 2, 4]
+
+
+def test_a_chain_can_be_a_member_of_a_group(shop: Shop) -> None:
+    members = [shop.add.s(1, n).then(shop.mul, 10).then(shop.add, 1) for n in range(3)]
+    group = shop.app.group([*members, shop.mul.s(4)]).delay()
+    assert group.get(timeout=PATIENCE) == [11, 21, 31, 8]
+    assert shop.app.group_job(group.id).get(timeout=PATIENCE) == [11, 21, 31, 8]
+
+
+def test_a_group_fails_with_a_chain_in_it(shop: Shop) -> None:
+    group = shop.app.group(shop.add.s(1, 2).then(shop.fail).then(shop.mul), shop.mul.s(4)).delay()
+    with pytest.raises(JobFailed, match="no 3"):
+        group.get(timeout=PATIENCE)
+
+
+def test_a_group_behind_a_job_gets_its_result_in_every_member(shop: Shop) -> None:
+    fan = shop.app.group(shop.mul.partial(10), shop.mul.partial(20), shop.mul.s(1))
+    group = shop.add.s(1, 2).then(fan).delay()
+    assert group.get(timeout=PATIENCE) == [30, 60, 2]
+
+
+def test_a_group_behind_a_job_fails_with_it(shop: Shop) -> None:
+    group = shop.fail.s(5).then(shop.app.group(shop.mul.partial(10))).delay()
+    with pytest.raises(JobFailed, match="no 5"):
+        group.get(timeout=PATIENCE)
+
+
+def test_every_job_of_a_group_is_a_member_that_go_can_look_up(shop: Shop) -> None:
+    group = shop.app.group(shop.add.s(1, 2).then(shop.mul), shop.mul.s(4)).delay()
+    assert group.get(timeout=PATIENCE) == [6, 8]
+    message = shop.app._client.ask(get_group(group.id), "x")
+    assert list(message.meta.job_status.values()) == [JobStatus.SUCCESSFUL] * 3
+
+
+def test_what_follows_an_error_runs_when_the_job_has_failed(shop: Shop) -> None:
+    job = shop.fail.s(1).on_error(shop.alert.s("oh")).delay()
+    with pytest.raises(JobFailed):
+        job.get(timeout=PATIENCE)
+    assert shop.alerted.wait(PATIENCE)
+    assert shop.alerts == ["oh"]
+
+
+def test_an_async_program_awaits_the_same(shop: Shop) -> None:
+    async def main() -> list[object]:
+        chain = await shop.add.s(1, 2).then(shop.mul, 10).adelay()
+        group = await shop.add.group([(1, 2)]).adelay()
+        return [
+            await chain.aget(timeout=PATIENCE),
+            await group.aget(timeout=PATIENCE),
+            await chain.astatus(),
+            await group.astatus(),
+        ]
+
+    done = JobStatus.SUCCESSFUL
+    assert asyncio.run(main()) == [30, [3], done, done]
+
+
+def test_what_cannot_be_put_together_is_refused_at_once(shop: Shop) -> None:
+    add, mul, app = shop.add, shop.mul, shop.app
+    with pytest.raises(ArgumentError, match="missing 'b'"):
+        add.s(1, 2).then(add)  # type: ignore[call-overload]
+    with pytest.raises(ArgumentError, match="no link"):
+        add.s(1, 2).then(len)  # type: ignore[call-overload]
+    with pytest.raises(ArgumentError, match="no member"):
+        app.group(add)  # type: ignore[call-overload]
+    with pytest.raises(ArgumentError, match="waits for the result"):
+        app.group(mul.partial(3)).delay()
+    with pytest.raises(ArgumentError, match="waits for the result"):
+        app.chain(mul, mul).delay()  # type: ignore[call-overload]
+    with pytest.raises(Unsupported, match="member of a group"):
+        app.group(add.group([(1, 2)]))  # type: ignore[call-overload]
+
+
+# -- fan-in --------------------------------------------------------------------------------------
+
+
+def test_a_task_behind_a_group_gets_the_list_of_its_results(memory_shop: Shop) -> None:
+    job = memory_shop.add.group([(1, 2), (3, 4), (5, 6)]).then(memory_shop.total).delay()
+    assert job.get(timeout=PATIENCE) == 21
+    assert memory_shop.app.job(job.id).get(timeout=PATIENCE) == 21
+
+
+def test_a_flow_goes_in_fans_out_and_on(memory_shop: Shop) -> None:
+    add, mul, total = memory_shop.add, memory_shop.mul, memory_shop.total
+    fan = memory_shop.app.group(mul.partial(10), mul.partial(100), add.s(1, 1).then(mul, 3))
+    job = add.s(1, 2).then(fan).then(total).then(mul, 2).delay()
+    assert job.get(timeout=PATIENCE) == (30 + 300 + 6) * 2
+    again = memory_shop.app.chain(add.s(1, 2), fan, total).delay()
+    assert again.get(timeout=PATIENCE) == 336
+
+
+def test_an_empty_group_releases_what_follows_at_once(memory_shop: Shop) -> None:
+    assert memory_shop.add.group([]).then(memory_shop.total).delay().get(timeout=PATIENCE) == 0
+
+
+def test_a_failed_member_fails_whoever_waits_for_what_follows(memory_shop: Shop) -> None:
+    group = memory_shop.app.group(memory_shop.add.s(1, 2), memory_shop.fail.s(9))
+    job = group.then(memory_shop.total).delay()
+    with pytest.raises(JobFailed, match="no 9"):
+        job.get(timeout=PATIENCE)
+    assert job.status() == JobStatus.FAILED
+
+
+def test_two_groups_in_a_row_need_a_task_between(memory_shop: Shop) -> None:
+    mul, total, app = memory_shop.mul, memory_shop.total, memory_shop.app
+    first, second = app.group(mul.s(1), mul.s(2)), app.group(mul.partial(3), mul.partial(4))
+    assert first.then(total).then(mul).delay().get(timeout=PATIENCE) == 12
+    with pytest.raises(Unsupported, match="between"):
+        app.chain(first, second, total).delay()
+
+
+def test_a_back_end_without_fan_in_says_so_in_one_sentence(redis_url: str) -> None:
+    with App(redis_url) as app:
+        shop = Shop(app)
+        with pytest.raises(Unsupported, match=r"redis:// cannot run a task when a group"):
+            shop.add.group([(1, 2)]).then(shop.total).delay()
