@@ -23,13 +23,13 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
         "finish", "redis.call('HEXISTS', hb, wid) == 1 and 2 or 0", "1",
     ),
     "finish ignores copies": ("finish", "elseif decided(once) then", "elseif false then"),
-    "finish forgets the once-key": ("finish", "decide(once)", ""),
+    "finish forgets the once-key": ("finish", "    decide(once)\n    redis", "    redis"),
     "finish loses dead bytes": ("finish", "redis.call('ZADD', dl, now, raw)", ""),
     "finish keeps the token": (
         "finish", "decide(once)\n    redis.call('HDEL', inflight, token)", "decide(once)",
     ),
     "finish lists nobody": ("finish", "if listing ~= '' then", "if false then"),
-    "retry forgets the once-key": ("retry", "decide(once)", ""),
+    "retry forgets the once-key": ("retry", "    decide(once)\n    redis", "    redis"),
     "retry ignores copies": ("retry", "elseif decided(once) then", "elseif false then"),
     "retry without a token": (
         "retry", "redis.call('HEXISTS', inflight, token) == 0", "false",

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from redis import Redis
 
 from tasqueue.core.job import Job, JobMessage, JobOpts, Meta
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
@@ -31,10 +30,11 @@ Q = "q"
 K = queue_keys(Q)
 WORKERS = "abc"
 HERE = Place("", "", 0, "", 30)
+FATES = st.sampled_from(["ok", "twice", "batch twice", "lost reply", "lost request"])
 RECORD = RESULT + "job:msg:"
 
 
-def body(  # noqa: PLR0913 -- the parts of a message
+def body(
     job_id: str,
     *,
     task: str = "ok",
@@ -87,7 +87,7 @@ class Call:
 class QueueMachine(RuleBasedStateMachine):
     """Bind ``client`` and ``driver`` in a subclass; the database is flushed at each start."""
 
-    client: ClassVar[Redis]
+    client: ClassVar[Any]
     driver: ClassVar[BlockingDriver]
     once_keys: ClassVar[bool] = True
     """False is a worker that passes no once-key; the model finds it."""
@@ -122,6 +122,7 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.client.flushdb()
+        self.client.script_flush()
         self.n = 0
         self.known: dict[bytes, Facts] = {}
         self.want: Counter[bytes] = Counter()  # message -> copies that must be in the store
@@ -230,9 +231,7 @@ class QueueMachine(RuleBasedStateMachine):
         if not more:
             del self.calls[place]
 
-    @rule(
-        user=st.sampled_from(["", "u0", "u1"]), scheduled=st.booleans(), kids=st.integers(0, 1)
-    )
+    @rule(user=st.sampled_from(["", "u0", "u1"]), scheduled=st.booleans(), kids=st.integers(0, 1))
     def go_enqueues(self, *, user: str, scheduled: bool, kids: int) -> None:
         """Go checks nothing: a plain job with a user's ID is the very same bytes each time."""
         job_id = user or f"j{self.tick()}"
@@ -249,21 +248,21 @@ class QueueMachine(RuleBasedStateMachine):
 
     # -- the scheduled set: ours and Go's ----------------------------------------------------
 
-    @rule()
-    def promote(self) -> None:
-        assert self.run(_promote(K)) is None
-        assert not self.client.exists(K.scheduled)
+    @rule(all_of_them=st.booleans())
+    def promote(self, *, all_of_them: bool) -> None:
+        if all_of_them:
+            assert self.run(_promote(K)) is None
+            assert not self.client.exists(K.scheduled)
+        else:
+            moved, _, _ = self.call("promote", [K.scheduled, Q], 1, 1)
+            assert moved <= 1
 
-    @rule()
-    def promote_one(self) -> None:
-        moved, _, _ = self.call("promote", [K.scheduled, Q], 1, 1)
-        assert moved <= 1
-
+    @precondition(lambda self: len(self.go_reads) < 3)
     @rule()
     def go_promoter_reads(self) -> None:
+        self.go_enqueues(user="", scheduled=True, kids=1)
         found = self.client.zrevrangebyscore(K.scheduled, "+inf", 0, 0, 1)
-        if found and len(self.go_reads) < 3:
-            self.go_reads.append(found[0])
+        self.go_reads.append(found[0])
 
     @precondition(lambda self: self.go_reads)
     @rule(another=st.booleans())
@@ -277,6 +276,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def go_promoters_double(self) -> None:
         """Two Go workers at once: read, read, push, push, remove."""
+        self.go_enqueues(user="", scheduled=True, kids=1)
         for raw in self.client.zrevrangebyscore(K.scheduled, "+inf", 0, 0, 1):
             self.client.lpush(Q, raw, raw)
             self.client.zrem(K.scheduled, raw)
@@ -357,8 +357,31 @@ class QueueMachine(RuleBasedStateMachine):
 
     # -- workers: the end of jobs ------------------------------------------------------------
 
-    def pick(self, data: st.DataObject) -> tuple[str, str]:
-        return data.draw(st.sampled_from(sorted(self.held)))
+    def pick(
+        self, data: st.DataObject, *, task: str = "ok", fresh: bool = False
+    ) -> tuple[str, str]:
+        """One of the jobs that a process believes it holds; a worker takes one if need be."""
+        keys = [
+            key
+            for key, raw in sorted(self.held.items())
+            if self.facts(raw).task == task and not (fresh and key in self.started)
+        ]
+        waiting: bool = data.draw(st.booleans())
+        if keys and waiting:
+            place: int = data.draw(st.integers(0, len(keys) - 1))
+            return keys[place]
+        w: str = data.draw(st.sampled_from(WORKERS))
+        if not self.registered(self.worker[w]):
+            self.finds_itself_fenced(w)
+        job_id = f"j{self.tick()}"
+        push = Push(
+            Q, job_id, self.record(job_id, "queued"), body(job_id, task=task, kids=self.n % 2)
+        )
+        self.send(Call(push))
+        worker = self.worker[w]
+        taken = self.claim_as(worker, 100)
+        self.claimed(worker, taken)
+        return next(key for key in reversed(self.held) if self.held[key] == push.body)
 
     def ending(self, key: tuple[str, str], *, ok: bool) -> Settlement:
         told = self.facts(self.held[key])
@@ -393,13 +416,21 @@ class QueueMachine(RuleBasedStateMachine):
         record = self.record(told.id, "retrying")
         result = f"saved {self.tick()}".encode() if self.n % 2 else None
         again = Push(Q, told.id, record, successor, due)
-        return Settlement(
-            key[1], told.id, record, once=self.once(raw), again=again, result=result
-        )
+        return Settlement(key[1], told.id, record, once=self.once(raw), again=again, result=result)
 
     def settle(self, worker: str, settlements: list[Settlement]) -> list[Answer]:
         answers: list[Answer] = self.run(settle(K, worker, settlements, now_ns=self.tick()))
         return answers
+
+    def decide_all(self, keys: list[tuple[str, str]], batch: list[Settlement]) -> None:
+        """Settle a batch, which may hold two copies of one message.
+
+        Either may win: a script that the server had lost is sent after the others.
+        """
+        answers = self.settle(keys[0][0], batch) if keys else []
+        told = list(zip(keys, batch, answers, strict=True))
+        for key, sent, answer in sorted(told, key=lambda one: one[2] == Answer.DECIDED):
+            self.decide(key, sent, answer)
 
     def decide(self, key: tuple[str, str], sent: Settlement, answer: Answer) -> None:
         """Check one answer, and apply what it says to the model."""
@@ -431,22 +462,23 @@ class QueueMachine(RuleBasedStateMachine):
         self.ended[root] += 1
         assert self.ended[root] <= self.lives[root] or root in self.spoilt, "ended twice"
 
-    @precondition(lambda self: self.held)
-    @rule(
-        data=st.data(),
-        how=st.sampled_from(["succeeds", "fails", "retries", "is postponed"]),
-        due=st.sampled_from([None, 1]),
-        fate=st.sampled_from(["ok", "twice", "batch twice", "lost reply", "lost request"]),
-    )
-    def attempt(self, *, data: st.DataObject, how: str, due: int | None, fate: str) -> None:
+    @rule(data=st.data(), ok=st.booleans(), fate=FATES)
+    def an_attempt_ends_the_job(self, *, data: st.DataObject, ok: bool, fate: str) -> None:
         key = self.pick(data)
+        self.send_settlement(key, self.ending(key, ok=ok), fate)
+
+    @rule(data=st.data(), failed=st.booleans(), due=st.sampled_from([None, 1]), fate=FATES)
+    def an_attempt_is_followed(
+        self, *, data: st.DataObject, failed: bool, due: int | None, fate: str
+    ) -> None:
+        """By another one after a failure, or by a later one without having failed."""
+        key = self.pick(data)
+        self.send_settlement(key, self.next_attempt(key, failed=failed, due=due), fate)
+
+    def send_settlement(self, key: tuple[str, str], sent: Settlement, fate: str) -> None:
         self.started.add(key)
         if fate == "lost request":
             return
-        if how in {"succeeds", "fails"}:
-            sent = self.ending(key, ok=how == "succeeds")
-        else:
-            sent = self.next_attempt(key, failed=how == "retries", due=due)
         answers = self.settle(key[0], [sent, sent] if fate == "batch twice" else [sent])
         if fate == "twice":
             answers += self.settle(key[0], [sent])
@@ -471,11 +503,10 @@ class QueueMachine(RuleBasedStateMachine):
             else self.ending(key, ok=i % 2 == 0)
             for i, key in enumerate(keys)
         ]
-        for key, sent, answer in zip(keys, batch, self.settle(worker, batch), strict=True):
-            self.decide(key, sent, answer)
+        self.decide_all(keys, batch)
+        for key in keys:
             del self.held[key]
 
-    @precondition(lambda self: self.held)
     @rule(data=st.data())
     def mark(self, *, data: st.DataObject) -> None:
         """A ``processing`` record, perhaps long after the job was given to others or ended."""
@@ -487,12 +518,9 @@ class QueueMachine(RuleBasedStateMachine):
         if written:
             self.records[told.id] = record
 
-    @precondition(lambda self: self.held)
     @rule(data=st.data(), twice=st.booleans())
     def release(self, *, data: st.DataObject, twice: bool) -> None:
-        key = self.pick(data)
-        if key in self.started:
-            return
+        key = self.pick(data, fresh=True)
         there = key in self.own
         for _ in range(1 + twice):
             assert self.call("release", [Q, K.held(key[0])], key[1]) == there
@@ -500,13 +528,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.own.pop(key, None)
         del self.held[key]
 
-    @precondition(lambda self: self.held)
     @rule(data=st.data(), twice=st.booleans())
     def park(self, *, data: st.DataObject, twice: bool) -> None:
-        key = self.pick(data)
-        raw = self.held[key]
-        if self.facts(raw).task != "unknown" or key in self.started:
-            return
+        key = self.pick(data, task="unknown", fresh=True)
         there = key in self.own
         names = [K.held(key[0]), K.parked, K.parked_jobs("unknown")]
         for _ in range(1 + twice):
@@ -525,13 +549,10 @@ class QueueMachine(RuleBasedStateMachine):
         assert moved == (0 if how == "not known" else parked)
         self.client.delete(TASKS)
 
-    @precondition(lambda self: self.held)
     @rule(data=st.data())
     def bury(self, *, data: st.DataObject) -> None:
         """As if the bytes were no message; the scripts do not read them."""
-        key = self.pick(data)
-        if key in self.started:
-            return
+        key = self.pick(data, fresh=True)
         there = key in self.own
         names = [K.held(key[0]), K.dead, K.reasons]
         assert self.call("bury", names, key[1], self.tick(), "no message") == there
@@ -545,7 +566,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(w=st.sampled_from(WORKERS))
     def crash(self, *, w: str) -> None:
-        """kill -9, and a new process; the old one stays registered until somebody reaps it."""
+        """A kill -9, and a new process; the old one stays registered until somebody reaps it."""
         old = self.worker[w]
         self.held = {key: raw for key, raw in self.held.items() if key[0] != old}
         self.starts_anew(w)
@@ -562,6 +583,16 @@ class QueueMachine(RuleBasedStateMachine):
         if back >= 0:
             self.given_back(worker)
             assert not self.registered(worker)
+
+    @rule(w=st.sampled_from(WORKERS), ghost=st.booleans())
+    def sweep(self, *, w: str, ghost: bool) -> None:
+        """A tombstone, or what was one when somebody looked."""
+        worker = self.ghost_or(w, ghost=ghost)
+        there = self.registered(worker)
+        (back,) = self.run(ask(reap(K, worker, "orphan")))
+        assert (back < 0) == there, "a living worker was swept away"
+        if not there:
+            self.given_back(worker)
 
     @rule(w=st.sampled_from(WORKERS))
     def leave(self, *, w: str) -> None:
@@ -591,9 +622,9 @@ class QueueMachine(RuleBasedStateMachine):
             if worker not in after:
                 self.given_back(worker)
         assert found >= len(before - after)
-        tombs = {w.decode() for w in self.client.zrange(K.tombs, 0, -1)}
-        for worker in tombs:
-            assert not self.client.exists(K.landing(worker)), "a landing of the dead was left"
+        for worker in self.ghosts:
+            left = self.client.exists(K.landing(worker), K.held(worker))
+            assert worker in after or not left, "something of the dead was left"
 
     # -- Go workers --------------------------------------------------------------------------
 
@@ -707,8 +738,7 @@ class QueueMachine(RuleBasedStateMachine):
                 break
             keys = [("last", token.decode()) for token in reply[1::2]]
             batch = [self.ending(key, ok=True) for key in keys]
-            for key, sent, answer in zip(keys, batch, self.settle("last", batch), strict=True):
-                self.decide(key, sent, answer)
+            self.decide_all(keys, batch)
         self.every_message_is_in_one_place()
         self.every_record_is_the_last_that_was_allowed()
         assert not +self.want, f"does not come to rest: {+self.want}"

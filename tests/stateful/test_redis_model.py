@@ -48,9 +48,10 @@ def test_whatever_happens_a_message_is_in_one_place_and_decided_once(
 ) -> None:
     # Four parts, each with its seed: 1,200 examples on CI, however few cores run them.
     fast = [Phase.explicit, Phase.generate] if MUTANT else list(Phase)
+    assert settings.default is not None
     how = settings(
         max_examples=settings.default.max_examples,
-        stateful_step_count=40,
+        stateful_step_count=50,
         deadline=None,
         database=None,
         phases=fast,

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 PATIENCE: Final = 5.0
 """Seconds for one exchange, connecting included."""
-_IDLE: Final = 1.0
+_IDLE: Final = 0.05
 """Seconds after which a connection is looked at before it is used again."""
 _TOGETHER: Final = 200
 """Exchanges of different callers that may leave in one packet."""
@@ -46,8 +46,8 @@ class Line:
     ) -> list[Any]:
         """Send commands in one packet, and read their replies; errors among them are values.
 
-        A script that the server lost is sent once more, in full. ``packet`` is the commands
-        where the caller has packed them.
+        A script that the server lost is sent once more, in full, and so runs after the others.
+        ``packet`` is the commands where the caller has packed them.
 
         Raises:
             BackendUnavailable: no connection, or no reply within ``patience`` seconds.

@@ -18,7 +18,7 @@ from tasqueue.drivers.redis.error import translate
 
 T = TypeVar("T")
 
-_IDLE: Final = 1.0
+_IDLE: Final = 0.1
 """Seconds after which a connection is looked at before it is used again."""
 
 
@@ -56,7 +56,10 @@ class BlockingDriver:
             return result
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one packet, and read their replies; errors among them are values."""
+        """Send commands in one packet, and read their replies; errors among them are values.
+
+        A script that the server lost is sent once more, in full, and so runs after the others.
+        """
         replies = self._once(commands)
         if lost := lost_scripts(replies):
             in_full = [commands[i].in_full() for i in lost]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tasqueue.drivers.redis.command import (
     MAX_BYTES,
@@ -24,6 +24,9 @@ from tasqueue.drivers.redis.request import KeepOpts, trim
 
 if TYPE_CHECKING:
     from tasqueue.drivers.redis.aio import AsyncDriver
+
+_PORTIONS: Final = 40
+"""Script calls in a row; what is left waits for the next round."""
 
 
 class Upkeep:
@@ -67,7 +70,7 @@ class Upkeep:
         ]
         # Registered without a beat: somebody deleted the beats.
         lost = [w for w in workers if w not in beats and w != self._id]
-        unknown = [worker for worker in tombs if worker not in lost]
+        unknown = sorted(set(tombs) - set(lost))
         left = yield from ask(*[_left(keys, worker) for worker in unknown])
         late = [worker for worker, keys_left in zip(unknown, left, strict=True) if keys_left]
         found = yield from ask(*silent, *[reap(keys, w, "orphan") for w in (*lost, *late)])
@@ -104,7 +107,7 @@ def _left(keys: QueueKeys, worker_id: str) -> Command:
 
 
 def _promote(keys: QueueKeys) -> Steps[float | None]:
-    while True:
+    for _ in range(_PORTIONS):
         promote = call("promote", (keys.scheduled, keys.queue), (MAX_ITEMS, MAX_BYTES))
         ((moved, now, score),) = yield from ask(promote)
         if not score or not math.isfinite(float(score)):
@@ -112,6 +115,7 @@ def _promote(keys: QueueKeys) -> Steps[float | None]:
         seconds = (float(score) - float(now)) / 1e9
         if seconds > 0 or not moved:
             return max(seconds, 0.0)
+    return 0.0
 
 
 def _unpark(keys: QueueKeys, known: frozenset[str]) -> Steps[int]:
@@ -122,11 +126,12 @@ def _unpark(keys: QueueKeys, known: frozenset[str]) -> Steps[int]:
     total = 0
     for name, somewhere in zip(names, elsewhere, strict=True):
         task = text(name)
-        moved = MAX_ITEMS if somewhere or task in known else 0
-        while moved:
-            lists = (keys.parked_jobs(task), keys.parked, keys.queue)
+        lists = (keys.parked_jobs(task), keys.parked, keys.queue)
+        for _ in range(_PORTIONS if somewhere or task in known else 0):
             (moved,) = yield from ask(call("unpark", lists, (task, MAX_ITEMS, MAX_BYTES)))
             total += moved
+            if not moved:
+                break
     return total
 
 

@@ -22,9 +22,9 @@ end
 
 local jobs, flat = {}, redis.call('HGETALL', inflight)
 for i = 1, #flat, 2 do
-  jobs[#jobs + 1] = {tonumber(string.match(flat[i], '%d+')) or 0, flat[i + 1]}
+  jobs[#jobs + 1] = {tonumber(string.match(flat[i], '%d+')) or 0, flat[i + 1], flat[i]}
 end
-table.sort(jobs, function(x, y) return x[1] > y[1] end)
+table.sort(jobs, function(x, y) return x[1] > y[1] or (x[1] == y[1] and x[3] > y[3]) end)
 local landed = redis.call('LRANGE', ld, 0, -1)
 for _, raw in ipairs(landed) do redis.call('RPUSH', Q, raw) end
 for _, job in ipairs(jobs) do redis.call('RPUSH', Q, job[2]) end
