@@ -228,7 +228,8 @@ class App:
             backoff=settings.backoff,
             result_ttl=settings.result_ttl,
         )
-        self._client.hint = f"tasqueue worker {app_path(self, function.__module__)}"
+        if not self._client.is_memory:
+            self._client.hint = f"tasqueue worker {app_path(self, function.__module__)}"
         self._client.refresh()
         made: SyncTask[..., Any] | AsyncTask[..., Any]
         made = (AsyncTask if is_async else SyncTask)(spec, function)

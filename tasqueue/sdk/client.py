@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import inspect
 import os
 import threading
 import warnings
-import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -33,9 +31,9 @@ class Client:
 
     def __init__(self, url: str, keep: timedelta | None, serve: Callable[[Opened], Server]) -> None:
         self.url = url
-        self.hint = "tasqueue worker MODULE:APP"
-        """The command that starts a worker for this app."""
         self.is_memory = scheme(url) == MEMORY
+        self.hint = "" if self.is_memory else "tasqueue worker MODULE:APP"
+        """The command that starts a worker for this app; "" where that is of no use."""
         self._keep = keep
         self._serve = serve
         self._lock = threading.RLock()
@@ -43,6 +41,7 @@ class Client:
         self._opened: Opened | None = None
         self._server: Server | None = None
         self._worker: InProcessWorker | None = None
+        self._retired: list[InProcessWorker] = []
         self._warned: set[tuple[str, int]] = set()
 
     @property
@@ -89,11 +88,12 @@ class Client:
     def close(self) -> None:
         """End this thread's connections, and the worker of a memory app."""
         with self._ready():
-            worker, self._worker = self._worker, None
             opened = self._opened
-            if worker:
-                self._server = None
-        if worker:
+            workers = [*self._retired, *([self._worker] if self._worker else [])]
+            if workers:
+                self._worker = self._server = None
+                self._retired = []
+        for worker in workers:
             worker.stop()
         if opened:
             opened.store.close()
@@ -127,13 +127,14 @@ class Client:
         return opened
 
     def _start(self) -> None:
-        if self._worker is not None:
-            if self._server is not None:
-                return
-            self._worker.stop()
-        self._worker = InProcessWorker(self._made_server())
+        """Start a worker, also in place of one that does not know all tasks; nobody waits."""
+        if self._worker is not None and self._server is not None:
+            return
+        old, self._worker = self._worker, InProcessWorker(self._made_server())
         self._worker.start()
-        atexit.register(_close, weakref.ref(self._worker))
+        if old is not None:
+            old.retire()
+            self._retired.append(old)
 
     def _made_server(self) -> Server:
         if self._server is None:
@@ -147,6 +148,7 @@ class Client:
             self._pid = os.getpid()
             if self.is_memory:
                 self._opened = self._server = self._worker = None
+                self._retired = []
         return self._lock
 
     def _warn(self, twin: str) -> None:
@@ -167,10 +169,3 @@ def _in_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _close(worker: weakref.ref[InProcessWorker]) -> None:
-    """At the end of the process, let a memory app's running jobs come to theirs."""
-    found = worker()
-    if found is not None:
-        found.stop()

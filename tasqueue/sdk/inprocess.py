@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import os
 import threading
 
@@ -17,21 +19,27 @@ class InProcessWorker:
         self._pid = os.getpid()
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending: asyncio.Future[None] | None = None
         self._thread = threading.Thread(target=self._main, name="tasqueue-memory", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; returns when its loop runs."""
+        """Start the thread; returns when its loop runs. At the end of the process it is stopped."""
         self._thread.start()
         self._ready.wait()
+        atexit.register(self.stop)
+
+    def retire(self) -> None:
+        """Take no more jobs, and end when those that run have ended; returns at once."""
+        if self._loop is not None and self._pid == os.getpid() and self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+                self._loop.call_soon_threadsafe(self._end)
 
     def stop(self) -> None:
-        """Let running jobs finish within the server's grace, then end the thread."""
-        if self._loop is None or self._pid != os.getpid() or not self._thread.is_alive():
-            return
-        if self._thread is threading.current_thread():
-            return
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-        self._thread.join()
+        """As `retire`, and wait for the end; from inside a job of its own it does not wait."""
+        atexit.unregister(self.stop)
+        self.retire()
+        if self._pid == os.getpid() and self._thread is not threading.current_thread():
+            self._thread.join()
 
     def _main(self) -> None:
         asyncio.run(self._run())
@@ -41,5 +49,5 @@ class InProcessWorker:
         self._loop.call_soon(self._ready.set)
         await self._server.start()
 
-    async def _end(self) -> None:
-        await self._server.stop()
+    def _end(self) -> None:
+        self._ending = asyncio.ensure_future(self._server.stop())

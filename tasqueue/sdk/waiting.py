@@ -51,13 +51,9 @@ class Wait:
         """
         waited = SYSTEM.monotonic() - self.since
         status = message.status if message else JobStatus.QUEUED
-        queue = message.meta.queue if message else ""
-        where = f" in queue {queue!r}" if queue else ""
-        if waited >= _PATIENCE and not self.told and status == JobStatus.QUEUED:
-            self.told = True
-            command = self.hint + (f" --queues {queue}" if queue else "")
-            text = "job %s has waited %.0f s%s; if no worker runs there, start one: %s"
-            _log.warning(text, job_id, waited, where, command)
+        where = f" in queue {message.meta.queue!r}" if message else ""
+        if waited >= _PATIENCE and message is not None and not self.told:
+            self._tell(message, waited)
         left = self.look
         if self.timeout is not None:
             left = min(left, self.timeout - waited)
@@ -66,6 +62,15 @@ class Wait:
                 raise ResultTimeout(msg)
         yield Pause(job_id, left)
         self.look = min(self.look * 1.5, _LAST_LOOK)
+
+    def _tell(self, message: JobMessage, waited: float) -> None:
+        """Say once which command starts a worker, if the job seems to lack one."""
+        due_ns = message.job.opts.eta_ns or 0
+        if self.hint and message.status == JobStatus.QUEUED and due_ns < SYSTEM.now_ns():
+            self.told = True
+            queue = message.meta.queue
+            text = "job %s has waited %.0f s in queue %r; if no worker runs, start: %s --queues %s"
+            _log.warning(text, message.id, waited, queue, self.hint, queue)
 
 
 def finished(message: JobMessage) -> JobMessage:

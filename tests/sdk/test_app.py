@@ -157,7 +157,7 @@ def test_max_retries_is_another_name_for_retries(memory_app: App) -> None:
 def test_a_scripts_tasks_have_the_name_under_which_a_worker_imports_it(tmp_path: Path) -> None:
     script = tmp_path / "shop.py"
     script.write_text(
-        "from tasqueue.sdk.app import App\napp = App('memory://')\n"
+        "from tasqueue.sdk.app import App\napp = App('redis://x')\n"
         "@app.task\ndef add(a: int) -> int: return a\n"
         "if __name__ == '__main__': print(add.name, app._client.hint)\n"
     )

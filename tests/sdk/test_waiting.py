@@ -1,0 +1,78 @@
+"""What a waiter is told, and when; and what a stored failure is to its caller."""
+
+import logging
+
+import pytest
+
+from tasqueue.core.errors import JobFailed, JobTimeout, ResultTimeout
+from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
+from tasqueue.core.ports import Pause
+from tasqueue.engine.clock import SYSTEM
+from tasqueue.sdk.waiting import Wait, failure, told
+
+HINT = "tasqueue worker shop:app"
+
+
+def message(status: str = "queued", *, prev_err: str = "", eta_ns: int | None = None) -> JobMessage:
+    meta = Meta("id", status=status, queue="math", prev_err=prev_err)
+    return JobMessage(meta, Job("shop.add", opts=JobOpts(eta_ns=eta_ns)))
+
+
+def long_wait(hint: str = HINT) -> Wait:
+    return Wait(None, hint, since=SYSTEM.monotonic() - 6)
+
+
+def test_a_job_that_nobody_takes_is_told_once_with_the_command_that_helps(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wait = long_wait()
+    for _ in range(3):
+        list(wait.pause(message(), "id"))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "queue 'math'" in record.getMessage()
+    assert record.getMessage().endswith(f"{HINT} --queues math")
+
+
+def test_a_job_that_runs_or_waits_for_its_time_needs_no_worker(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for seen in (message("processing"), message("retrying"), message(eta_ns=2**62), None):
+        list(long_wait().pause(seen, "id"))
+    list(long_wait(hint="").pause(message(), "id"))
+    list(Wait(None, HINT).pause(message(), "id"))
+    assert caplog.records == []
+
+
+def test_looks_come_less_often_but_never_later_than_the_end() -> None:
+    wait = Wait(3.0, HINT)
+    seconds = [pause.seconds for _ in range(20) for pause in wait.pause(message(), "id")
+               if isinstance(pause, Pause)]  # fmt: skip
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == 0.5
+    with pytest.raises(ResultTimeout, match=r"not ended after 3 s: it is queued in queue 'math'"):
+        list(Wait(3, HINT, since=SYSTEM.monotonic() - 4).pause(message(), "id"))
+
+
+def test_a_stored_failure_becomes_an_exception_that_says_why() -> None:
+    failed = failure(message("failed", prev_err="ValueError: no"))
+    assert isinstance(failed, JobFailed)
+    assert (failed.job_id, failed.reason) == ("id", "ValueError: no")
+    assert "no reason" in str(failure(message("failed")))
+    assert isinstance(failure(message("failed", prev_err="JobTimeout: 3 s")), JobTimeout)
+
+
+@pytest.mark.parametrize(
+    ("status", "prev_err", "expected"),
+    [
+        ("queued", "", JobStatus.QUEUED),
+        ("failed", "boom", JobStatus.FAILED),
+        ("failed", "cancelled: by hand", JobStatus.CANCELLED),
+        ("failed", "dead: crashed 3 workers", JobStatus.DEAD),
+        ("something new", "", JobStatus.PROCESSING),
+    ],
+)
+def test_a_status_says_what_python_knows_beyond_go(
+    status: str, prev_err: str, expected: JobStatus
+) -> None:
+    assert told(message(status, prev_err=prev_err)) == expected
