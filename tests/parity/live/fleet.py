@@ -177,7 +177,7 @@ class PythonWorker(WorkerProcess):
     ) -> None:
         super().__init__(
             sys.executable,
-            *("-m", "tests.parity.worker"),
+            *("-m", "tests.parity.live.worker"),
             *_worker_flags(port=port, tasks=tasks, queues=queues, concurrency=concurrency),
             log=folder / "python-worker.log",
         )
