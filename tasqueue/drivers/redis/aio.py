@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 PATIENCE: Final = 5.0
 """Seconds for one exchange, connecting included."""
-_IDLE: Final = 0.05
+_IDLE: Final = 0.01
 """Seconds after which a connection is looked at before it is used again."""
 _TOGETHER: Final = 200
 """Exchanges of different callers that may leave in one packet."""

@@ -18,7 +18,7 @@ from tasqueue.drivers.redis.error import translate
 
 T = TypeVar("T")
 
-_IDLE: Final = 0.1
+_IDLE: Final = 0.01
 """Seconds after which a connection is looked at before it is used again."""
 
 

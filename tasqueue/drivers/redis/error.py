@@ -100,5 +100,5 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError) or "imeout" in type(error).__name__:
         return "timed out"
     if isinstance(error, RedisError | LostConnectionError | OSError) and text:
-        return text
+        return text[0].lower() + text[1:].rstrip(".")
     return type(error).__name__

@@ -1,0 +1,80 @@
+"""Addresses: what is read out of a URL, and what is never shown."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasqueue.core.errors import ConfigurationError, Unsupported
+from tasqueue.drivers.redis import Address
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "options", "shown"),
+    [
+        ("redis://h", "redis", {"host": "h", "port": 6379}, "redis://h:6379/0"),
+        ("redis://h:1/2", "redis", {"host": "h", "port": 1, "db": 2}, "redis://h:1/2"),
+        ("redis://h/?db=3", "redis", {"host": "h", "port": 6379, "db": 3}, "redis://h:6379/3"),
+        ("valkey://h", "redis", {"host": "h", "port": 6379}, "valkey://h:6379/0"),
+        ("rediss://h", "rediss", {"host": "h", "port": 6379}, "rediss://h:6379/0"),
+        ("valkeys://h", "rediss", {"host": "h", "port": 6379}, "valkeys://h:6379/0"),
+        ("redis://[::1]:7", "redis", {"host": "::1", "port": 7}, "redis://[::1]:7/0"),
+        ("unix:///tmp/s?db=1", "unix", {"path": "/tmp/s", "db": 1}, "unix:///tmp/s?db=1"),
+        (
+            "redis://u:p%40ss@h",
+            "redis",
+            {"host": "h", "port": 6379, "username": "u", "password": "p@ss"},
+            "redis://h:6379/0",
+        ),
+    ],
+)
+def test_a_url_is_read(url: str, kind: str, options: dict[str, Any], shown: str) -> None:
+    address = Address.from_url(url)
+    assert (address.kind, dict(address.options), address.shown) == (kind, options, shown)
+    assert address.blocking_wire().is_connected is False
+    assert address.async_wire().is_connected is False
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "redis://",
+        "localhost:6379",
+        "http://h",
+        "redis://h:port",
+        "redis://h:99999",
+        "redis://h/zero",
+        "redis://h?colour=red",
+        "redis://h?db=-1",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Address.from_url(url)
+
+
+@pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel", "rediss+sentinel"])
+def test_what_is_not_supported_yet_says_so(scheme: str) -> None:
+    with pytest.raises(Unsupported, match="not supported yet"):
+        Address.from_url(f"{scheme}://h")
+
+
+@given(st.text(st.characters(categories=["Ll", "Nd"]), min_size=1))
+def test_no_secret_is_ever_shown(secret: str) -> None:
+    canary = f"canary{secret}canary"
+    address = Address.from_url(f"redis://user:{canary}@h")
+    assert address.options["password"] == canary
+    assert canary not in repr(address)
+    assert canary not in str(address)
+    for bad in (f"redis://user:{canary}@h/zero", f"http://user:{canary}@h"):
+        with pytest.raises(ConfigurationError) as caught:
+            Address.from_url(bad)
+        assert canary not in str(caught.value)
+
+
+def test_tls_checks_the_certificate_and_the_host() -> None:
+    wire: Any = Address.from_url("rediss://h").blocking_wire()
+    assert wire.cert_reqs.name == "CERT_REQUIRED"
+    assert wire.check_hostname
