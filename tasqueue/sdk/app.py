@@ -260,4 +260,4 @@ def _is_async(function: Callable[..., Any], name: str) -> bool:
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         msg = f"{name}: a task returns one value, and this function yields"
         raise ConfigurationError(msg)
-    return inspect.iscoroutinefunction(function)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(plain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,9 @@ def async_handler(spec: Spec, function: Callable[..., Any]) -> Callable[[bytes, 
 
     async def handle(payload: bytes, ctx: JobContext) -> None:
         args, kwargs = _given(spec, payload, ctx)
-        _save(spec, await function(*args, **kwargs), ctx)
+        result = function(*args, **kwargs)
+        # A wrapper around an async function may have awaited it already.
+        _save(spec, await result if inspect.isawaitable(result) else result, ctx)
 
     return handle
 

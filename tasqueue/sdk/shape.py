@@ -139,6 +139,8 @@ class Shape:
         function = inspect.unwrap(self.function)
         try:
             return typing.get_type_hints(function, include_extras=True)
+        except TypeError:  # no function, but something that can be called
+            return {}
         except NameError as error:
             return self._hints_one_by_one(function, error)
 

@@ -157,6 +157,9 @@ class BaseTask(Definition[P, R_co]):
 class Task(BaseTask[P, R_co]):
     """A task together with the function that it was made of."""
 
+    __name__: str
+    __wrapped__: Callable[..., Any]
+
     def __init__(self, spec: Spec, function: Callable[..., Any]) -> None:
         super().__init__(spec)
         self.function = function

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import functools
+import operator
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -365,6 +368,26 @@ def test_a_raw_task_gets_and_gives_bytes(app: App) -> None:
     assert swallow.delay(b"x").get(timeout=PATIENCE) == b""
     with pytest.raises(ArgumentError, match="is raw"):
         turn.delay("text")  # type: ignore[arg-type]
+
+
+def test_a_wrapped_function_and_a_callable_object_are_tasks_too(app: App) -> None:
+    def shouting(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapper(*args: Any) -> Any:
+            return function(*args)
+
+        return wrapper
+
+    @app.task
+    @shouting
+    async def wrapped(text: str) -> str:
+        return text
+
+    bound = app.task(name="bound")(functools.partial(operator.add, 3))
+    assert wrapped.delay("x").get(timeout=PATIENCE) == "x"
+    with pytest.raises(ArgumentError, match="text: expected `str`"):
+        wrapped.delay(1)
+    assert bound.delay(5).get(timeout=PATIENCE) == 8
 
 
 def test_the_running_job_is_known_inside_it(app: App) -> None:
