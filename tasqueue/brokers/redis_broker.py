@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -136,9 +137,9 @@ class _Consumer:
     async def claim(self) -> list[Claim]:
         if self._heart is None:
             self._heart = _Heart(self._lease)
-        if self._heart.fenced.is_set():
+        if self._lease.fenced:
             await self._lease.renew()
-            self._heart.renewed()
+            self._heart.beat_now()
         now = asyncio.get_running_loop().time()
         if now - self._tidied_at > _TIDY:
             self._tidied_at = now
@@ -156,7 +157,6 @@ class _Heart:
     """Beats from a thread of its own: a busy event loop is not a dead one."""
 
     def __init__(self, lease: RedisLease) -> None:
-        self.fenced = threading.Event()
         self._lease = lease
         self._stopped = threading.Event()
         self._now = threading.Event()
@@ -165,8 +165,7 @@ class _Heart:
         )
         self._thread.start()
 
-    def renewed(self) -> None:
-        self.fenced.clear()
+    def beat_now(self) -> None:
         self._now.set()
 
     def stop(self) -> None:
@@ -176,11 +175,8 @@ class _Heart:
 
     def _beat(self) -> None:
         while not self._stopped.is_set():
-            try:
-                if not self._lease.beat():
-                    self.fenced.set()
-            except BackendError:
-                # The lease counts it, and the claims of the consumer meet the same error.
-                pass
+            # The lease notes a failure or a fence, and the consumer's claims meet the same.
+            with suppress(BackendError):
+                self._lease.beat()
             self._now.wait(LEASE / 4)
             self._now.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -45,8 +46,10 @@ class RedisLease(Upkeep):
         self._blocking = blocking
         self._queues: tuple[QueueKeys, ...] = tuple(queue_keys(q) for q in worker.queues)
         self._bells: dict[str, Doorbell] = {}
+        self._naming = threading.Lock()
         self._registered = False
-        self._fenced = False
+        self.fenced = False
+        """A beat or a claim was told that this worker is taken for dead: `renew` is due."""
 
     @property
     def worker_id(self) -> str:
@@ -57,10 +60,10 @@ class RedisLease(Upkeep):
 
     def beat(self) -> bool:
         """Say "I live" on every queue, blocking; the first call registers. False: fenced."""
-        worker_id = self._id
-        if self._fenced:
+        if self.fenced:
             return False
-        first = "" if self._registered else "1"
+        with self._naming:
+            worker_id, first = self._id, "" if self._registered else "1"
         beats = [
             call("beat", (keys.beats, keys.workers), (worker_id, first, self._place.text()))
             for keys in self._queues
@@ -70,12 +73,13 @@ class RedisLease(Upkeep):
         except BackendError:
             self._failures += 1
             raise
-        if worker_id != self._id:
-            return True
-        self._registered = self._registered or 0 not in counters
-        self._fenced = 0 in counters
-        self._beats += 0 not in counters
-        return not self._fenced
+        with self._naming:
+            if worker_id != self._id:
+                return True
+            self.fenced = 0 in counters
+            self._registered = self._registered or not self.fenced
+            self._beats += not self.fenced
+            return not self.fenced
 
     async def renew(self) -> None:
         """Give back what the old self held, wherever it still could be, and take a new ID."""
@@ -84,7 +88,8 @@ class RedisLease(Upkeep):
         await self._driver.run(
             ask(*[reap(k, self._id, why) for k in self._queues for why in ("exit", "orphan")])
         )
-        self._id, self._registered, self._fenced = secrets.token_hex(8), False, False
+        with self._naming:
+            self._id, self._registered, self.fenced = secrets.token_hex(8), False, False
 
     async def end(self, queue: str) -> None:
         """Give everything still held on a queue back, and unregister from it."""
@@ -102,13 +107,13 @@ class RedisLease(Upkeep):
         Nothing while unregistered or fenced: the beat that says so is still to come.
         """
         bell = self._bell(queue)
-        if self._fenced or not self._registered or limit < 1:
-            await bell.wait(_FENCED if self._fenced else _UNREGISTERED)
+        if self.fenced or not self._registered or limit < 1:
+            await bell.wait(_FENCED if self.fenced else _UNREGISTERED)
             return []
         worker_id = self._id
         taken = await bell.claim(worker_id, limit)
         if taken is None:
-            self._fenced = worker_id == self._id
+            self.fenced = worker_id == self._id
             return []
         return _claims(taken)
 
