@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasqueue.drivers.redis import process
 from tasqueue.drivers.redis.liveness import BEATS, Watch
 from tasqueue.drivers.redis.process import Place, _started, here, parse, vanished
 
@@ -125,3 +127,21 @@ def test_another_process_with_the_same_number_is_another_process() -> None:
 )
 def test_nobody_judges_the_processes_of_another_host(elsewhere: Place) -> None:
     assert not vanished(elsewhere._replace(started="1"), here(30))
+
+
+def test_a_system_that_does_not_say_who_runs_judges_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process, "_PROC", tmp_path)
+    assert here(30) == Place("", "", os.getpid(), "", 30)
+    assert not vanished(here(30), here(30))
+    hidden = Place("boot", "pid", os.getpid(), "99", 30)
+    assert not vanished(hidden, hidden), "alive, but hidden"
+
+
+def test_a_process_of_another_user_has_not_vanished(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int, _signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not vanished(ELSEWHERE, ELSEWHERE)

@@ -273,3 +273,29 @@ async def test_a_lease_outlives_a_restart_of_the_server(own_valkey: Valkey) -> N
     finally:
         await workers.close()
         await store.aclose()
+
+
+async def test_a_failed_beat_of_mine_makes_nobody_dead(
+    own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RedisStore(Address.from_url(own_valkey.url))
+    workers = Workers(store)
+    try:
+        lease, other = await workers(), await workers()
+        with own_valkey.client() as client:
+            client.hset(K.workers, other.worker_id, Place("b", "n", 1, "s", 30).text())
+        for _ in range(5):
+            assert await workers.beat(lease)
+            assert await lease.rescue(Q) == 0
+        await asyncio.to_thread(own_valkey.stop)
+        with pytest.raises(BackendUnavailable):
+            await workers.beat(lease)
+        await asyncio.to_thread(own_valkey.start)
+        for _ in range(5):
+            assert await workers.beat(lease)
+            assert await lease.rescue(Q) == 0
+        assert await workers.beat(lease)
+        assert await lease.rescue(Q) == 1
+    finally:
+        await workers.close()
+        await store.aclose()

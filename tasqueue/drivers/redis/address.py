@@ -39,11 +39,6 @@ _OPTIONS: Final[Mapping[str, type]] = {
 class BlockingWire(Protocol):
     """What we use of redis-py's blocking connection."""
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a socket."""
-        ...
-
     def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None:
         """Connect if needed, and send."""
         ...
@@ -63,11 +58,6 @@ class BlockingWire(Protocol):
 
 class AsyncWire(Protocol):
     """What we use of redis-py's asyncio connection."""
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a socket."""
-        ...
 
     async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None:
         """Connect if needed, and send."""
@@ -167,6 +157,9 @@ class Address:
         }
         if self.kind != "unix":
             settings["socket_keepalive"] = True
+        if self.kind == "rediss":
+            # redis-py before 6 does not look at the host's name by itself.
+            settings.setdefault("ssl_check_hostname", settings.get("ssl_cert_reqs") != "none")
         return settings
 
 

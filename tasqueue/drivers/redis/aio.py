@@ -32,14 +32,13 @@ class Line:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._wire = address.async_wire()
-        self._used_at = 0.0
+        self._used_at = 0.0  # 0 is not connected
 
     async def is_fresh(self) -> bool:
         """Whether it is connected, still; a connection that the server closed is dropped."""
-        if time.monotonic() - self._used_at > _IDLE and self._wire.is_connected:
+        if self._used_at and time.monotonic() - self._used_at > _IDLE:
             await self._look()
-            self._used_at = time.monotonic()
-        return bool(self._wire.is_connected)
+        return bool(self._used_at)
 
     async def exchange(
         self, commands: Sequence[Command], *, packet: bytes = b"", patience: float = PATIENCE
@@ -62,6 +61,7 @@ class Line:
 
     async def close(self) -> None:
         """Close the connection; the next exchange connects again."""
+        self._used_at = 0.0
         await self._wire.disconnect(nowait=True)
 
     async def _once(self, packet: bytes, count: int, patience: float) -> list[Any]:

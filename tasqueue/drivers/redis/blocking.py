@@ -23,14 +23,19 @@ _IDLE: Final = 0.01
 
 
 class _Line:
-    """A connection, the process that made it, and when it was used last."""
+    """A connection, the process that made it, and when it was used last; 0 is not connected."""
 
     __slots__ = ("pid", "used_at", "wire")
 
     def __init__(self, address: Address) -> None:
         self.pid = os.getpid()
         self.wire: BlockingWire = address.blocking_wire()
-        self.used_at = time.monotonic()
+        self.used_at = 0.0
+
+    def drop(self) -> None:
+        """Close the socket; the next command connects again."""
+        self.used_at = 0.0
+        self.wire.disconnect()
 
 
 class BlockingDriver:
@@ -71,25 +76,25 @@ class BlockingDriver:
         """Close this thread's connection; the next command makes a new one."""
         line: _Line | None = self._local.__dict__.pop("line", None)
         if line is not None:
-            line.wire.disconnect()
+            line.drop()
 
     def _line(self) -> _Line:
         line: _Line | None = self._local.__dict__.get("line")
         if line is None or line.pid != os.getpid():
             # A forked child leaves its parent's socket alone: redis-py then only forgets it.
             line = self._local.line = _Line(self._address)
-        elif time.monotonic() - line.used_at > _IDLE and line.wire.is_connected:
-            self._look(line.wire)
+        elif line.used_at and time.monotonic() - line.used_at > _IDLE:
+            self._look(line)
         return line
 
-    def _look(self, wire: BlockingWire) -> None:
+    def _look(self, line: _Line) -> None:
         """Drop a connection that the server has closed meanwhile."""
         try:
-            stale = wire.can_read(timeout=0)
+            stale = line.wire.can_read(timeout=0)
         except (RedisError, OSError):
             stale = True
         if stale:
-            wire.disconnect()
+            line.drop()
 
     def _once(self, commands: Sequence[Command]) -> list[Any]:
         line = self._line()
@@ -97,7 +102,7 @@ class BlockingDriver:
             line.wire.send_packed_command([pack(commands)], check_health=False)
             replies = [self._reply(line.wire) for _ in commands]
         except (RedisError, OSError) as error:
-            line.wire.disconnect()
+            line.drop()
             raise translate(error, self._address.shown, self._address.origin) from error
         line.used_at = time.monotonic()
         return replies
