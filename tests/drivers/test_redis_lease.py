@@ -299,3 +299,14 @@ async def test_a_failed_beat_of_mine_makes_nobody_dead(
     finally:
         await workers.close()
         await store.aclose()
+
+
+async def test_a_job_that_was_settled_elsewhere_is_let_go(
+    store: RedisStore, worker: Workers, redis_client: Any
+) -> None:
+    lease = await worker()
+    await submit(store, "a", "b", "c")
+    taken = await lease.claim(Q, 3)
+    await lease.drop(Q, [])
+    await lease.drop(Q, [taken[0].token, taken[2].token])
+    assert await lease.adopt(Q) == [taken[1]]

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tasqueue.core.errors import BackendError
-from tasqueue.core.ports import Answer, Claim, Mark, Settlement, WorkerInfo
-from tasqueue.drivers.redis import settlement
+from tasqueue.core.ports import Claim, WorkerInfo
 from tasqueue.drivers.redis.command import (
     ask,
     call,
-    command,
-    portions,
 )
 from tasqueue.drivers.redis.doorbell import Doorbell
+from tasqueue.drivers.redis.holding import Holding, claims
 from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
 from tasqueue.drivers.redis.request import KeepOpts
 from tasqueue.drivers.redis.upkeep import Upkeep, reap
@@ -31,7 +27,7 @@ _FENCED: Final = 1.0
 """Seconds that a claim waits for the beat to register, and for the worker to renew itself."""
 
 
-class RedisLease(Upkeep):
+class RedisLease(Upkeep, Holding):
     """See `tasqueue.core.ports.Lease`. A beat also counts for how long others were silent."""
 
     def __init__(
@@ -115,68 +111,15 @@ class RedisLease(Upkeep):
         if taken is None:
             self.fenced = worker_id == self._id
             return []
-        return _claims(taken)
+        return claims(taken)
 
     async def wake(self) -> None:
         """Make waiting claims return now; returns when they have."""
         for bell in tuple(self._bells.values()):
             await bell.stir()
 
-    async def adopt(self, queue: str) -> list[Claim]:
-        """All jobs that this worker holds according to the server, oldest first."""
-        (flat,) = await self._driver.run(ask(command("HGETALL", queue_keys(queue).held(self._id))))
-        return sorted(_claims(flat), key=_sequence)
-
-    async def release(self, queue: str, tokens: Sequence[str]) -> int:
-        """Give unstarted jobs back, oldest first, to the old end; returns how many."""
-        keys = queue_keys(queue)
-        names = (queue, keys.held(self._id))
-        # The youngest go first, so that the oldest end up at the end.
-        calls = [call("release", names, part) for part in portions(tokens, len)][::-1]
-        return sum(await self._driver.run(ask(*calls)))
-
-    # -- the end of jobs ---------------------------------------------------------------------
-
-    async def mark(self, queue: str, marks: Sequence[Mark]) -> None:
-        """Write ``processing`` records of jobs that are still held."""
-        held = queue_keys(queue).held(self._id)
-        calls = [
-            call("mark", (held,), [arg for mark in part for arg in mark])
-            for part in portions(marks, lambda mark: len(mark.record))
-        ]
-        await self._driver.run(ask(*calls))
-
-    async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:
-        """Carry settlements out, each in one step; one answer each. Safe to send again."""
-        keys, now_ns = queue_keys(queue), time.time_ns()
-        return await self._driver.run(settlement.settle(keys, self._id, settlements, now_ns=now_ns))
-
-    async def park(self, queue: str, token: str, task: str) -> None:
-        """Set a job aside whose task nobody knows; it is kept and listable."""
-        keys = queue_keys(queue)
-        names = (keys.held(self._id), keys.parked, keys.parked_jobs(task))
-        await self._driver.run(ask(call("park", names, (token, task))))
-
-    async def bury(self, queue: str, token: str, reason: str) -> None:
-        """Move bytes that are no message to the dead letters, with the reason."""
-        keys = queue_keys(queue)
-        names = (keys.held(self._id), keys.dead, keys.reasons)
-        await self._driver.run(ask(call("bury", names, (token, time.time_ns(), reason))))
-
     def _bell(self, queue: str) -> Doorbell:
         bell = self._bells.get(queue)
         if bell is None:
             bell = self._bells[queue] = Doorbell(self._driver, queue_keys(queue))
         return bell
-
-
-def _claims(flat: Sequence[bytes]) -> list[Claim]:
-    return [
-        Claim(token.decode("ascii"), body)
-        for token, body in zip(flat[::2], flat[1::2], strict=True)
-    ]
-
-
-def _sequence(claim: Claim) -> int:
-    """The number in ``<kind><seq>:<nonce>``."""
-    return int(claim.token.partition(":")[0].lstrip("sc") or 0)
