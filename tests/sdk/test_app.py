@@ -373,8 +373,8 @@ def test_a_raw_task_gets_and_gives_bytes(app: App) -> None:
 def test_a_wrapped_function_and_a_callable_object_are_tasks_too(app: App) -> None:
     def shouting(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
-        def wrapper(*args: Any) -> Any:
-            return function(*args)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
 
         return wrapper
 
