@@ -166,3 +166,14 @@ def test_the_readme_gives_the_commands_that_ci_runs() -> None:
     for command in ('pip install -e ".[dev]"', "pytest tests/ -v"):
         assert command in readme
         assert command in ci
+
+
+def test_every_path_that_the_docs_name_is_there() -> None:
+    named = {
+        (page.name, path)
+        for page in PAGES
+        for path in re.findall(
+            r"`((?:tasqueue|tests|examples|docs|\.ci)/[\w./-]*)`", page.read_text()
+        )
+    }
+    assert [pair for pair in sorted(named) if not (ROOT / pair[1]).exists()] == []
