@@ -129,6 +129,8 @@ def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[JobMe
     while True:
         (message,) = yield from look_up([job_id])
         if message is not None and message.status in FINAL_STATUSES:
+            if message.status == JobStatus.FAILED:  # a failure before it says more
+                yield from _still_before(before)
             return finished(message)
         if message is None:
             before = yield from _still_before(before)

@@ -31,7 +31,7 @@ from tasqueue.core.errors import (
 )
 from tasqueue.core.job import Job, JobStatus
 from tasqueue.engine.context import JobContext, current_job
-from tasqueue.engine.plan import get_job
+from tasqueue.engine.plan import enqueue, get_job
 from tasqueue.sdk.app import App
 
 PATIENCE = 20
@@ -338,9 +338,8 @@ def test_a_payload_that_does_not_fit_is_final_at_once(app: App) -> None:
     def take(a: int) -> None:
         calls.append(a)
 
-    server = app.server
     take.delay(1).get(timeout=PATIENCE)
-    job_id = asyncio.run(server.enqueue(Job.create(take.name, b'{"a":"x"}')))
+    job_id = app._client.submit(enqueue(Job.create(take.name, b'{"a":"x"}')), "x")
     with pytest.raises(JobFailed, match=r"argument a: expected `int`"):
         take.job(job_id).get(timeout=PATIENCE)
     assert calls == [1]

@@ -9,7 +9,7 @@ from tasqueue.core.chain import Chain
 from tasqueue.core.errors import ArgumentError, JobFailed, JobNotFound, Unsupported
 from tasqueue.core.group import Group
 from tasqueue.core.job import Job, JobStatus
-from tasqueue.engine.plan import get_group
+from tasqueue.engine.plan import enqueue_chain, enqueue_group, get_group
 from tasqueue.sdk.app import App
 
 PATIENCE = 20
@@ -100,7 +100,7 @@ def test_a_chain_ends_where_a_link_fails(shop: Shop) -> None:
 def test_a_chain_of_the_engine_is_read_too(shop: Shop) -> None:
     jobs = [Job.create(shop.add.name, b'{"a":1,"b":2}'), Job.create(shop.mul.name, b'{"b":5}')]
     shop.add.delay(1, 1).get(timeout=PATIENCE)
-    chain_id = asyncio.run(shop.app.server.enqueue_chain(Chain.create(jobs)))
+    chain_id = shop.app._client.submit(enqueue_chain(Chain.create(jobs)), "x")
     assert shop.app.chain_job(chain_id).get(timeout=PATIENCE) == 15
 
 
@@ -130,7 +130,7 @@ def test_a_group_fails_with_its_first_failed_member(shop: Shop) -> None:
 def test_a_group_of_the_engine_is_read_too(shop: Shop) -> None:
     jobs = [Job.create(shop.mul.name, b'{"a":%d}' % n) for n in range(3)]
     shop.add.delay(1, 1).get(timeout=PATIENCE)
-    group_id = asyncio.run(shop.app.server.enqueue_group(Group.create(jobs)))
+    group_id = shop.app._client.submit(enqueue_group(Group.create(jobs)), "x")
     assert shop.app.group_job(group_id).get(timeout=PATIENCE) == [0, 2, 4]
 
 
@@ -178,12 +178,14 @@ def test_an_async_program_awaits_the_same(shop: Shop) -> None:
     async def main() -> list[object]:
         chain = await shop.add.s(1, 2).then(shop.mul, 10).adelay()
         group = await shop.add.group([(1, 2)]).adelay()
-        return [
+        seen = [
             await chain.aget(timeout=PATIENCE),
             await group.aget(timeout=PATIENCE),
             await chain.astatus(),
             await group.astatus(),
         ]
+        await shop.app.aclose()
+        return seen
 
     done = JobStatus.SUCCESSFUL
     assert asyncio.run(main()) == [30, [3], done, done]
