@@ -20,6 +20,7 @@ from tasqueue.core.errors import (
     ArgumentError,
     BackendUnavailable,
     ConfigurationError,
+    DecodeError,
     DuplicateTask,
     JobFailed,
     JobNotFound,
@@ -401,6 +402,35 @@ def test_the_running_job_is_known_inside_it(app: App) -> None:
     job = sync.delay()
     assert job.get(timeout=PATIENCE) == job.id
     assert awaited.delay().get(timeout=PATIENCE)
+
+
+def test_a_task_with_a_context_can_be_called_with_one(memory_app: App) -> None:
+    @memory_app.task
+    def outer(ctx: JobContext, word: str) -> str:
+        return inner(word) + inner(ctx, word)  # type: ignore[arg-type, call-arg]
+
+    @memory_app.task
+    def inner(ctx: JobContext, word: str) -> str:
+        return word + ctx.task.rpartition(".")[2]
+
+    assert outer.delay("x").get(timeout=PATIENCE) == "xouterxouter"
+
+
+def test_a_result_that_is_not_what_was_announced_is_an_error_with_its_bytes(app: App) -> None:
+    @app.task
+    def lies() -> int:
+        return "one"  # type: ignore[return-value]
+
+    with pytest.raises(DecodeError, match="is not what it was to return: expected `int`") as caught:
+        lies.delay().get(timeout=PATIENCE)
+    assert caught.value.body == b'"one"'
+
+
+def test_an_app_shows_itself_without_its_password() -> None:
+    app = App("redis://:secret@host/0")
+    task = app.task(name="x")(test_none_is_saved_as_null)
+    assert repr(app) == "<App redis://:***@host/0 with 1 tasks>"
+    assert repr(task).startswith("<SyncTask x(app:")
 
 
 def test_what_a_task_saved_itself_is_its_result_if_it_returns_nothing(app: App) -> None:

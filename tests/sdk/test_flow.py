@@ -207,6 +207,28 @@ def test_what_cannot_be_put_together_is_refused_at_once(shop: Shop) -> None:
         app.group(add.group([(1, 2)]))  # type: ignore[call-overload]
 
 
+async def test_everything_that_is_sent_has_an_awaited_twin(memory_shop: Shop) -> None:
+    app, add, mul = memory_shop.app, memory_shop.add, memory_shop.mul
+    jobs = await add.adelay_many([(1, 2), (3, 4)])
+    assert [await job.aget(timeout=PATIENCE) for job in jobs] == [3, 7]
+    named = (
+        await app.using(retries=1).using(queue=add.spec.settings.queue).asend(add.name, a=1, b=2)
+    )
+    assert await named.aget(timeout=PATIENCE) == 3
+    assert await (await app.asend(add.name, a=1, b=3)).aget(timeout=PATIENCE) == 4
+    signature = app.signature(add.name, a=1, b=4)
+    assert await (await signature.adelay()).aget(timeout=PATIENCE) == 5
+    total = await (add.group([(1, 2), (3, 4)]) | memory_shop.total | mul).adelay()
+    assert await total.aget(timeout=PATIENCE) == 20
+    await app.aclose()
+
+
+def test_a_group_may_mix_tuples_and_signatures(memory_shop: Shop) -> None:
+    add = memory_shop.add
+    group = add.group([(1, 2), add.s(3, b=4)])
+    assert memory_shop.app.chain(group, memory_shop.total).delay().get(timeout=PATIENCE) == 10
+
+
 # -- fan-in --------------------------------------------------------------------------------------
 
 
