@@ -35,15 +35,16 @@ def _mypy() -> Reported:
 
 
 def _pyright() -> Reported:
-    report = json.loads(
-        _run("basedpyright", "--outputjson", *[str(HERE / n) for n in (*SOUND, WRONG)])
-    )
-    assert report["summary"]["filesAnalyzed"] >= len(SOUND) + 1
-    found = [
-        (one["file"], str(one["range"]["start"]["line"] + 1), one["message"])
-        for one in report["generalDiagnostics"]
-        if one["severity"] == "error"
-    ]
+    """Each file in a run of its own: beside infers.py, 1.40.2 overlooks one of the mistakes."""
+    found: list[tuple[str, str, str]] = []
+    for name in (*SOUND, WRONG):
+        report = json.loads(_run("basedpyright", "--outputjson", str(HERE / name)))
+        assert report["summary"]["filesAnalyzed"] == 1
+        found.extend(
+            (one["file"], str(one["range"]["start"]["line"] + 1), one["message"])
+            for one in report["generalDiagnostics"]
+            if one["severity"] == "error"
+        )
     return _lines(found)
 
 
