@@ -340,33 +340,28 @@ class Settlement:
     """How long record and result are kept from now; 0 is for ever."""
 
 
-class Lease(Protocol):
-    """One worker's place in a store: what it registered, and what it holds.
+class Upkeep(Protocol):
+    """What a lease does for all workers of a queue; any of them may do it."""
 
-    `beat` is called from a thread of its own, all else from the worker's event loop. After a
-    BackendUnavailable anything may have happened: the worker calls `adopt` and goes on.
-    """
-
-    @property
-    def worker_id(self) -> str:
-        """Random at each start, never used again."""
+    async def promote(self, queue: str) -> float | None:
+        """Move due jobs into the queue; returns seconds until the next one, None if unknown."""
         ...
 
-    def beat(self) -> bool:
-        """Say "I live", blocking; the first call registers. False: fenced, call `renew`."""
+    async def rescue(self, queue: str) -> int:
+        """Give the jobs of dead workers back; returns how many workers were found dead."""
         ...
 
-    async def renew(self) -> None:
-        """After being fenced: give back what the old self held, and take a new worker ID."""
+    async def unpark(self, queue: str, known: Sequence[str]) -> int:
+        """Put parked jobs of tasks that are known here or elsewhere back; returns how many."""
         ...
 
-    async def claim(self, queue: str, limit: int) -> list[Claim]:
-        """Take up to ``limit`` jobs, oldest first; waits a short while if there are none."""
+    async def known_elsewhere(self, task: str) -> bool:
+        """Whether some program has registered this task in the store."""
         ...
 
-    async def wake(self) -> None:
-        """Make waiting claims return now."""
-        ...
+
+class Holding(Protocol):
+    """What a lease does with the jobs that its worker holds."""
 
     async def adopt(self, queue: str) -> list[Claim]:
         """All jobs that this worker holds according to the store."""
@@ -388,24 +383,49 @@ class Lease(Protocol):
         """Set a job aside whose task nobody knows; it is kept and listable."""
         ...
 
-    async def unpark(self, queue: str, known: Sequence[str]) -> int:
-        """Put parked jobs of tasks that are known here or elsewhere back; returns how many."""
-        ...
-
-    async def known_elsewhere(self, task: str) -> bool:
-        """Whether some program has registered this task in the store."""
-        ...
-
     async def bury(self, queue: str, token: str, reason: str) -> None:
         """Move bytes that are no message to the dead letters, with the reason."""
         ...
 
-    async def promote(self, queue: str) -> float | None:
-        """Move due jobs into the queue; returns seconds until the next one, None if unknown."""
+    async def drop(self, queue: str, tokens: Sequence[str]) -> None:
+        """Let go of jobs that were settled in another store."""
         ...
 
-    async def rescue(self, queue: str) -> int:
-        """Give the jobs of dead workers back; returns how many workers were found dead."""
+
+class Lease(Upkeep, Holding, Protocol):
+    """One worker's place in a store: what it registered, and what it holds.
+
+    `beat` is called from a thread of its own, all else from the worker's event loop. After a
+    BackendUnavailable anything may have happened: the worker calls `adopt` and goes on.
+    """
+
+    @property
+    def worker_id(self) -> str:
+        """Random at each start, never used again."""
+        ...
+
+    @property
+    def fenced(self) -> bool:
+        """This worker was taken for dead, and its jobs were given to others: call `renew`."""
+        ...
+
+    def beat(self) -> bool:
+        """Say "I live", blocking; the first call registers. False: fenced."""
+        ...
+
+    async def renew(self) -> None:
+        """After being fenced: give back what the old self held, and take a new worker ID."""
+        ...
+
+    async def claim(self, queue: str, limit: int) -> list[Claim]:
+        """Take up to ``limit`` jobs, oldest first; waits a short while if there are none.
+
+        None while the worker is not registered, or fenced.
+        """
+        ...
+
+    async def wake(self) -> None:
+        """Make waiting claims return now."""
         ...
 
     async def end(self, queue: str) -> None:

@@ -95,7 +95,7 @@ def failure(message: JobMessage) -> JobError:
 
 def timed_out(reason: str) -> bool:
     """Whether a stored error is that of an attempt that ran too long."""
-    return reason.startswith("JobTimeout")
+    return reason.startswith("context deadline exceeded")
 
 
 def told(message: JobMessage) -> JobStatus:

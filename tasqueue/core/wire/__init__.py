@@ -6,13 +6,17 @@ missing keys, text as str or bin, structs as arrays, bytes after the message.
 """
 
 from tasqueue.core.wire.reading import decode_chain, decode_group, decode_job
+from tasqueue.core.wire.task import TaskRecord, decode_task, encode_task
 from tasqueue.core.wire.writing import encode_chain, encode_group, encode_job
 
 __all__ = [
+    "TaskRecord",
     "decode_chain",
     "decode_group",
     "decode_job",
+    "decode_task",
     "encode_chain",
     "encode_group",
     "encode_job",
+    "encode_task",
 ]

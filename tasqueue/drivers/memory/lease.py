@@ -12,10 +12,10 @@ from uuid import uuid4
 from tasqueue.core.ports import Answer, Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tasqueue.core.ports import Mark, Settlement, WorkerInfo
-    from tasqueue.drivers.memory.store import MemoryStore
+    from tasqueue.drivers.memory.state import MemoryState
 
 _IDLE: Final = 1.0
 """Seconds that a claim waits for a message."""
@@ -24,7 +24,7 @@ _IDLE: Final = 1.0
 class MemoryUpkeep:
     """What a lease does for the whole store, not for its own jobs."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryState) -> None:
         self._store = store
 
     async def promote(self, queue: str) -> float | None:
@@ -36,7 +36,7 @@ class MemoryUpkeep:
                 store.put(queue, heapq.heappop(heap)[2])
             return (heap[0][0] - now_ns) / 1e9 if heap else None
 
-    async def rescue(self, queue: str) -> int:
+    async def rescue(self, queue: str) -> int:  # noqa: ARG002 -- the port's signature
         """The workers of a memory store live and die together: there is nobody to rescue."""
         return 0
 
@@ -57,54 +57,12 @@ class MemoryUpkeep:
         return task in self._store.tasks
 
 
-class MemoryLease(MemoryUpkeep):
-    """See `tasqueue.core.ports.Lease`."""
+class MemoryHolding(MemoryUpkeep):
+    """What a lease does with the jobs that it holds."""
 
-    fenced = False
-
-    def __init__(self, store: MemoryStore, worker: WorkerInfo) -> None:
+    def __init__(self, store: MemoryState) -> None:
         super().__init__(store)
         self._id = uuid4().hex[:16]
-        self._turns = count(1)
-        self._waits: set[asyncio.Event] = set()
-
-    @property
-    def worker_id(self) -> str:
-        """Random for each lease."""
-        return self._id
-
-    def beat(self) -> bool:
-        """Always registered."""
-        return True
-
-    async def renew(self) -> None:
-        """Take a new ID, and give back what was held."""
-        for queue in {queue for owner, queue, _ in self._store.held.values() if owner == self._id}:
-            await self.end(queue)
-        self._id = uuid4().hex[:16]
-
-    async def claim(self, queue: str, limit: int) -> list[Claim]:
-        """Take up to ``limit`` jobs, oldest first; waits up to a second for one."""
-        taken = self._take(queue, limit)
-        if taken or limit < 1:
-            return taken
-        loop, woken = asyncio.get_running_loop(), asyncio.Event()
-        self._waits.add(woken)
-        try:
-            with self._store.listening(queue, lambda: loop.call_soon_threadsafe(woken.set)):
-                if not self._store.queues[queue]:
-                    async with asyncio.timeout(_IDLE):
-                        await woken.wait()
-        except TimeoutError:
-            return []
-        finally:
-            self._waits.discard(woken)
-        return self._take(queue, limit)
-
-    async def wake(self) -> None:
-        """Make waiting claims return now."""
-        for woken in self._waits:
-            woken.set()
 
     async def adopt(self, queue: str) -> list[Claim]:
         """What this worker holds on a queue."""
@@ -112,7 +70,7 @@ class MemoryLease(MemoryUpkeep):
             held = self._store.held.items()
             return [Claim(t, body) for t, (w, q, body) in held if (w, q) == (self._id, queue)]
 
-    async def mark(self, queue: str, marks: Sequence[Mark]) -> None:
+    async def mark(self, queue: str, marks: Sequence[Mark]) -> None:  # noqa: ARG002 -- the port's
         """Write ``processing`` records."""
         for mark in marks:
             self._store.mark(*mark)
@@ -144,6 +102,69 @@ class MemoryLease(MemoryUpkeep):
             if body is not None:
                 self._store.dead.append((queue, body, reason))
 
+    async def drop(self, queue: str, tokens: Sequence[str]) -> None:  # noqa: ARG002 -- the port's
+        """Let go of jobs that were settled elsewhere."""
+        with self._store.lock:
+            for token in tokens:
+                self._drop(token)
+
+    def _drop(self, token: str) -> bytes | None:
+        """Let a token go, if it is mine."""
+        owner, _, body = self._store.held.get(token, ("", "", b""))
+        if owner != self._id:
+            return None
+        del self._store.held[token]
+        return body
+
+
+class MemoryLease(MemoryHolding):
+    """See `tasqueue.core.ports.Lease`."""
+
+    fenced = False
+
+    def __init__(self, store: MemoryState, worker: WorkerInfo) -> None:  # noqa: ARG002 -- the port's
+        super().__init__(store)
+        self._turns = count(1)
+        self._waits: set[asyncio.Event] = set()
+
+    @property
+    def worker_id(self) -> str:
+        """Random for each lease."""
+        return self._id
+
+    def beat(self) -> bool:
+        """Always registered."""
+        return True
+
+    async def renew(self) -> None:
+        """Take a new ID, and give back what was held."""
+        for queue in {queue for owner, queue, _ in self._store.held.values() if owner == self._id}:
+            await self.end(queue)
+        self._id = uuid4().hex[:16]
+
+    async def claim(self, queue: str, limit: int) -> list[Claim]:
+        """Take up to ``limit`` jobs, oldest first; waits up to a second for one."""
+        taken = self._take(queue, limit)
+        if taken or limit < 1:
+            return taken
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        self._waits.add(woken)
+        try:
+            with self._store.listening(queue, _waker(loop, woken)):
+                if not self._store.queues[queue]:
+                    async with asyncio.timeout(_IDLE):
+                        await woken.wait()
+        except TimeoutError:
+            return []
+        finally:
+            self._waits.discard(woken)
+        return self._take(queue, limit)
+
+    async def wake(self) -> None:
+        """Make waiting claims return now."""
+        for woken in self._waits:
+            woken.set()
+
     async def end(self, queue: str) -> None:
         """Give everything back."""
         await self.release(queue, [claim.token for claim in await self.adopt(queue)])
@@ -158,10 +179,9 @@ class MemoryLease(MemoryUpkeep):
                 claims.append(claim)
         return claims
 
-    def _drop(self, token: str) -> bytes | None:
-        """Let a token go, if it is mine."""
-        owner, _, body = self._store.held.get(token, ("", "", b""))
-        if owner != self._id:
-            return None
-        del self._store.held[token]
-        return body
+
+def _waker(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> Callable[[], None]:
+    def wake() -> None:
+        loop.call_soon_threadsafe(woken.set)
+
+    return wake

@@ -1,0 +1,117 @@
+"""Carries decisions out: batches them, sends them until they are answered, and never drops one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from tasqueue.core.errors import BackendError
+from tasqueue.core.job import JobStatus
+from tasqueue.core.lifecycle import TURN, Decision, Finish
+from tasqueue.core.ports import Answer, Claim, Lease, Mark, Settlement
+from tasqueue.core.wire import encode_job
+from tasqueue.engine.context import LOGGER
+from tasqueue.engine.plan import push
+
+if TYPE_CHECKING:
+    from tasqueue.core.job import JobMessage
+    from tasqueue.engine.clock import Clock
+
+_BATCH: Final = 100
+_PATIENCE: Final = 0.2
+"""Seconds between tries while the store is out of reach, or a key has the wrong type."""
+
+
+def settlement(
+    claim: Claim, message: JobMessage, decision: Decision, *, now_ns: int, ttl_ms: int
+) -> Settlement:
+    """Write a decision out, for a store."""
+    copies = message.job.opts.eta_ns is not None or TURN in message.job.ext
+    once = hashlib.sha1(claim.body, usedforsecurity=False).hexdigest() if copies else ""
+    made = Settlement(
+        claim.token,
+        message.meta.id,
+        encode_job(decision.record),
+        once=once,
+        result=decision.result,
+    )
+    if isinstance(decision, Finish):
+        successful = decision.record.status == JobStatus.SUCCESSFUL
+        made.listing = "success" if successful else "failed"
+        made.pushes = [push(entry, now_ns) for entry in decision.released]
+        made.ttl_ms = ttl_ms
+    else:
+        made.again = push(decision.entry, now_ns)._replace(record=made.record)
+    return made
+
+
+class Committer:
+    """One queue's settlements and ``processing`` marks, on their way to the store.
+
+    What gathers while one batch is in the air is the next batch: there is no timer.
+    """
+
+    def __init__(self, lease: Lease, queue: str, clock: Clock) -> None:
+        self._lease = lease
+        self._queue = queue
+        self._clock = clock
+        self._waiting: list[Settlement] = []
+        self._marks: dict[str, Mark] = {}
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.refused = 0
+        """Settlements of jobs that were given to others meanwhile."""
+
+    @property
+    def backlog(self) -> int:
+        """Settlements that are not answered yet."""
+        return len(self._waiting)
+
+    def mark(self, mark: Mark) -> None:
+        """Have a ``processing`` record written, unless the job ends before that."""
+        self._marks[mark.token] = mark
+        self._wake()
+
+    def settle(self, made: Settlement) -> None:
+        """Have a settlement carried out."""
+        self._marks.pop(made.token, None)
+        self._waiting.append(made)
+        self._wake()
+
+    async def flushed(self) -> None:
+        """Wait until all is answered."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Send, for ever."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting or self._marks:
+                try:
+                    await self._send()
+                except BackendError as error:
+                    LOGGER.warning("queue %s: results wait for the store: %s", self._queue, error)
+                    await self._clock.sleep(_PATIENCE)
+            self._idle.set()
+
+    def _wake(self) -> None:
+        self._idle.clear()
+        self._work.set()
+
+    async def _send(self) -> None:
+        batch = self._waiting[:_BATCH]
+        if batch:
+            answers = await self._lease.settle(self._queue, batch)
+            again = [one for one, said in zip(batch, answers, strict=True) if said < 0]
+            self._waiting[: len(batch)] = again
+            self.refused += answers.count(Answer.FENCED)
+            if again:
+                text = "queue %s: %d results wait: a key has the wrong type (job %s)"
+                LOGGER.error(text, self._queue, len(again), again[0].job_id)
+                await self._clock.sleep(_PATIENCE)
+        marks, self._marks = self._marks, {}
+        if marks:
+            await self._lease.mark(self._queue, list(marks.values()))

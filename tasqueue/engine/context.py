@@ -1,0 +1,88 @@
+"""What a handler is told about its job, and where it saves its result."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextvars import ContextVar
+from typing import Final
+
+from tasqueue.core.errors import TaskNotFound
+from tasqueue.core.job import JobMessage, Meta
+
+LOGGER: Final = logging.getLogger("tasqueue")
+
+
+class _Saved:
+    """Awaitable and already done, so that ``save`` works in ``async def`` and in ``def``."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return iter(())  # type: ignore[return-value] # an iterator is all that await needs
+
+
+class JobContext:
+    """One attempt of one job, as its handler and its callbacks see it (Go: JobCtx)."""
+
+    def __init__(self, message: JobMessage, *, deadline: float | None = None) -> None:
+        self.meta: Final[Meta] = message.meta
+        """The queue message's meta: retries and errors of the attempts before this one."""
+        self.task: Final = message.job.task
+        self.deadline: Final = deadline
+        """The event loop's time at which this attempt is over; None if it has no limit."""
+        self.group_results: list[bytes | None] | None = None
+        """For a group's callback: what each member saved, in order."""
+        self.saved: bytes | None = None
+        """What was saved so far."""
+
+    @property
+    def id(self) -> str:
+        """The job's ID."""
+        return self.meta.id
+
+    @property
+    def queue(self) -> str:
+        """The queue that the job came from."""
+        return self.meta.queue
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first run."""
+        return self.meta.retried + 1
+
+    @property
+    def max_retries(self) -> int:
+        """Attempts after the first."""
+        return self.meta.max_retry
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose records carry ``job_id`` and ``task``."""
+        return logging.LoggerAdapter(LOGGER, {"job_id": self.id, "task": self.task})
+
+    def save(self, data: bytes) -> _Saved:
+        """Save the job's result; it is stored with the attempt's outcome, the last call counts.
+
+        May be awaited, and need not be (Go: JobCtx.Save).
+        """
+        self.saved = bytes(data)
+        return _Saved()
+
+
+_CURRENT: Final[ContextVar[JobContext]] = ContextVar("tasqueue_job")
+
+
+def current_job() -> JobContext:
+    """The context of the job that this code runs in.
+
+    Raises:
+        TaskNotFound: no job runs here.
+    """
+    try:
+        return _CURRENT.get()
+    except LookupError:
+        raise TaskNotFound("no job runs here: current_job() is for code inside a task") from None
+
+
+def enter(ctx: JobContext) -> None:
+    """Make a context the current one of this asyncio task."""
+    _CURRENT.set(ctx)

@@ -1,0 +1,132 @@
+"""One attempt of one job: call, time out, catch, report an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from tasqueue.core.errors import Cancel, JobTimeout, Reject, Retry, Snooze
+from tasqueue.core.job import JobMessage
+from tasqueue.core.lifecycle import Failed, Outcome, Postponed, Succeeded
+from tasqueue.core.timing import span_ns
+from tasqueue.engine.context import LOGGER, JobContext, enter
+from tasqueue.engine.registry import Task
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+class Executor:
+    """Runs handlers: ``async def`` on the loop, ``def`` in threads of its own."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="tasqueue-job")
+        self._running: set[asyncio.Future[Any]] = set()
+
+    async def attempt(self, task: Task, message: JobMessage, ctx: JobContext) -> Outcome:
+        """Run the handler and its callbacks once. Raises only CancelledError, when cancelled."""
+        enter(ctx)
+        error = await self._call(task, message, ctx)
+        if error is None:
+            await _callback(task.opts.success_cb, ctx)
+            return Succeeded(ctx.saved)
+        if isinstance(error, Snooze):
+            return Postponed(span_ns(error.after))
+        outcome = _failure(task, message, error)
+        over = outcome.final or message.meta.retried >= message.meta.max_retry
+        await _callback(task.opts.failed_cb if over else task.opts.retrying_cb, ctx, error)
+        return Failed(outcome.error, ctx.saved, outcome.delay_ns, outcome.final)
+
+    def close(self) -> None:
+        """Take no more calls; threads that still run are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def settled(self) -> None:
+        """Wait for the threads that outlasted their jobs' limits."""
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def _call(self, task: Task, message: JobMessage, ctx: JobContext) -> BaseException | None:
+        limit_ns = message.job.opts.timeout_ns
+        seconds = limit_ns / _SECOND_NS if limit_ns else None
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await _callback(task.opts.processing_cb, ctx)
+                await self._handle(task, message.job.payload or b"", ctx)
+        except GeneratorExit:
+            raise
+        except TimeoutError as error:
+            expired = f"context deadline exceeded: no end within {seconds} s"
+            return JobTimeout(expired) if limit.expired() else error
+        except asyncio.CancelledError as error:
+            mine = asyncio.current_task()
+            if mine is not None and mine.cancelling():
+                raise
+            return error
+        except BaseException as error:  # noqa: BLE001 -- user code may raise anything
+            return error
+        return None
+
+    async def _handle(self, task: Task, payload: bytes, ctx: JobContext) -> None:
+        if task.is_async:
+            result = task.handler(payload, ctx)
+            if inspect.isawaitable(result):
+                await result
+            return
+        around = contextvars.copy_context()
+
+        def call() -> None:
+            around.run(task.handler, payload, ctx)
+
+        future = asyncio.get_running_loop().run_in_executor(self._pool, _guarded(call))
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        raised = await asyncio.shield(future)
+        if raised is not None:
+            raise raised
+
+
+def _guarded(call: Callable[[], None]) -> Callable[[], BaseException | None]:
+    """Bring back as a value what a future would not carry (StopIteration, SystemExit)."""
+
+    def run() -> BaseException | None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 -- user code may raise anything
+            return error
+        return None
+
+    return run
+
+
+async def _callback(callback: Callable[..., Any] | None, *args: Any) -> None:
+    """Call a callback; what it raises is logged, and does not change the job's fate."""
+    if callback is None:
+        return
+    try:
+        result = callback(*args)
+        if inspect.isawaitable(result):
+            await result
+    except Exception:
+        LOGGER.exception("a callback of job %s raised", args[0].id)
+
+
+def _failure(task: Task, message: JobMessage, error: BaseException) -> Failed:
+    text = _text(error)
+    if isinstance(error, Cancel):
+        return Failed(f"cancelled: {text}", final=True)
+    if isinstance(error, Reject):
+        return Failed(text, final=True)
+    if isinstance(error, Retry) and error.after is not None:
+        return Failed(text, delay_ns=span_ns(error.after))
+    delay_ns = task.retry_backoff.delay_ns(message.meta.retried + 1, random.random)
+    return Failed(text, delay_ns=delay_ns)
+
+
+def _text(error: BaseException) -> str:
+    """What is kept as ``PrevErr``: the error's own text, as Go's ``err.Error()``."""
+    return str(error) or type(error).__name__

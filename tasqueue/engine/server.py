@@ -1,0 +1,303 @@
+"""`Server`: the engine's face, the counterpart of Go's (server.go)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tasqueue.core.chain import Chain, ChainMessage
+from tasqueue.core.errors import BackendError
+from tasqueue.core.group import Group, GroupMessage
+from tasqueue.core.job import Job, JobMessage
+from tasqueue.core.ports import (
+    Broker,
+    Forget,
+    Listing,
+    PutTask,
+    Results,
+    Store,
+    Tasks,
+    WorkerInfo,
+)
+from tasqueue.core.wire import TaskRecord, decode_task, encode_task
+from tasqueue.engine import plan
+from tasqueue.engine.clock import SYSTEM, Clock
+from tasqueue.engine.context import LOGGER
+from tasqueue.engine.executor import Executor
+from tasqueue.engine.keeper import Heart, loops
+from tasqueue.engine.pair import join
+from tasqueue.engine.registry import Handler, Registry, Task, TaskOpts
+from tasqueue.engine.worker import Worker
+
+__all__ = ["Server", "ServerOpts", "Task", "TaskOpts"]
+
+_PAGE: Final = 100
+_LONGEST_PAGE: Final = 10_000
+_OUTAGE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOpts:
+    """What a server works with."""
+
+    broker: Broker
+    results: Results
+    grace: float = 10.0
+    """Seconds that running jobs have to end when the server stops."""
+    lease_seconds: float = 30.0
+    """Seconds after which the jobs of a silent worker are given to others."""
+    clock: Clock = SYSTEM
+
+
+class Server:
+    """Registers tasks, runs their jobs, enqueues and answers (Go: Server).
+
+    A producer is a server without tasks that is not started.
+    """
+
+    def __init__(self, opts: ServerOpts) -> None:
+        self._opts = opts
+        self._registry = Registry()
+        self._store: Store | None = None
+        self._running: _Running | None = None
+        self._stop_asked = False
+
+    # -- tasks -----------------------------------------------------------------------------------
+
+    async def register_task(
+        self, name: str, handler: Handler, opts: TaskOpts | None = None
+    ) -> None:
+        """Register a handler under a task's name, and list it in the store (Go: RegisterTask).
+
+        Raises:
+            QueueConflict: the task's queue has another concurrency already.
+        """
+        task = Task(name=name, handler=handler, opts=opts or TaskOpts())
+        self.add_task(task)
+        await (await self.open()).perform(self._record(task))
+
+    def add_task(self, task: Task) -> None:
+        """Register a task; the store learns of it at `start`."""
+        self._registry.add(task)
+
+    async def get_tasks(self) -> list[TaskRecord]:
+        """The tasks that programs of any language have registered in the store."""
+        return [decode_task(one) for one in await (await self.open()).perform(Tasks())]
+
+    # -- enqueue ---------------------------------------------------------------------------------
+
+    async def enqueue(self, job: Job) -> str:
+        """Enqueue a job; returns its ID once the store has it (Go: Enqueue)."""
+        return await self._follow(plan.enqueue(job, self._opts.clock))
+
+    async def enqueue_group(self, group: Group) -> str:
+        """Enqueue a group; returns its ID (Go: EnqueueGroup)."""
+        return await self._follow(plan.enqueue_group(group, self._opts.clock))
+
+    async def enqueue_chain(self, chain: Chain) -> str:
+        """Enqueue a chain; returns its ID (Go: EnqueueChain)."""
+        return await self._follow(plan.enqueue_chain(chain, self._opts.clock))
+
+    # -- ask -------------------------------------------------------------------------------------
+
+    async def get_job(self, job_id: str) -> JobMessage:
+        """A job's record. Raises JobNotFound."""
+        return await self._follow(plan.get_job(job_id))
+
+    async def get_group(self, group_id: str) -> GroupMessage:
+        """A group with its members' states added up. Raises JobNotFound."""
+        return await self._follow(plan.get_group(group_id))
+
+    async def get_chain(self, chain_id: str) -> ChainMessage:
+        """A chain as far as it has come. Raises JobNotFound."""
+        return await self._follow(plan.get_chain(chain_id))
+
+    async def get_result(self, job_id: str) -> bytes:
+        """What a job saved. Raises ResultNotFound."""
+        return await self._follow(plan.get_result(job_id))
+
+    async def get_pending(self, queue: str) -> list[JobMessage]:
+        """The waiting messages of a queue, youngest first."""
+        return (await self._follow(plan.get_pending(queue)))[0]
+
+    async def get_pending_count(self, queue: str) -> int:
+        """How many messages wait in a queue."""
+        return (await self._follow(plan.get_pending(queue, 0, 0)))[1]
+
+    async def get_pending_page(
+        self, queue: str, offset: int, limit: int
+    ) -> tuple[list[JobMessage], int]:
+        """A page of the waiting messages, and how many wait in all.
+
+        As in Go a limit below 1 is 100, and at most 10,000.
+        """
+        size = min(limit, _LONGEST_PAGE) if limit > 0 else _PAGE
+        return await self._follow(plan.get_pending(queue, max(0, offset), size))
+
+    async def get_success(self) -> list[str]:
+        """The IDs of successful jobs, newest first."""
+        found: list[str] = await (await self.open()).perform(Listing("success"))
+        return found
+
+    async def get_failed(self) -> list[str]:
+        """The IDs of failed jobs, newest first."""
+        found: list[str] = await (await self.open()).perform(Listing("failed"))
+        return found
+
+    async def delete_job(self, job_id: str) -> None:
+        """Forget a job's record and result; a waiting message still runs."""
+        await (await self.open()).perform(Forget(job_id))
+
+    # -- run -------------------------------------------------------------------------------------
+
+    async def open(self) -> Store:
+        """Broker and results as one store; asks once whether they lie in the same server."""
+        if self._store is None:
+            self._store = await join(self._opts.broker, self._opts.results)
+        return self._store
+
+    async def start(self) -> None:
+        """Run jobs until `stop`, or until the awaiting task is cancelled: both drain."""
+        running = self._running = _Running(self._opts, self._registry)
+        if self._stop_asked:
+            running.stop()
+        try:
+            await running.run(self._opened, self._announce)
+        finally:
+            self._running = None
+            if self._store is not None:
+                await self._store.aclose()
+
+    async def stop(self) -> None:
+        """Take no more jobs, let the running ones end, and make `start` return."""
+        self._stop_asked = True
+        if self._running is not None:
+            self._running.stop()
+            await self._running.ended.wait()
+
+    async def _opened(self) -> Store:
+        while True:
+            try:
+                return await self.open()
+            except BackendError as error:
+                LOGGER.warning("cannot reach the broker, trying again: %s", error)
+                await self._opts.clock.sleep(_OUTAGE)
+
+    async def _announce(self, store: Store) -> None:
+        for task in list(self._registry.tasks.values()):
+            await store.perform(self._record(task))
+
+    def _record(self, task: Task) -> PutTask:
+        queue = task.opts.queue
+        count = self._registry.queues()[queue]
+        return PutTask(task.name, encode_task(TaskRecord(task.name, queue, count)))
+
+    async def _follow(self, steps: plan.Plan[Any]) -> Any:
+        return await plan.run(steps, await self.open())
+
+
+class _Running:
+    """One run of a server: its lease, its workers, and what goes on beside them."""
+
+    def __init__(self, opts: ServerOpts, registry: Registry) -> None:
+        self._opts = opts
+        self._registry = registry
+        self._stop = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(
+        self,
+        opened: Callable[[], Awaitable[Store]],
+        announce: Callable[[Store], Awaitable[None]],
+    ) -> None:
+        queues, clock = self._registry.queues(), self._opts.clock
+        executor = Executor(sum(queues.values()))
+        try:
+            store = await opened()
+            lease = store.lease(
+                WorkerInfo(queues=tuple(queues), lease_seconds=self._opts.lease_seconds)
+            )
+            heart = Heart(lease, self._opts.lease_seconds / 4)
+            workers = [
+                Worker(
+                    queue, slots, store=store, lease=lease, registry=self._registry,
+                    executor=executor, clock=clock, expiry_ms=_expiry_ms(self._opts.results),
+                )
+                for queue, slots in queues.items()
+            ]  # fmt: skip
+            names = lambda: tuple(self._registry.tasks)  # noqa: E731 -- read anew each time
+            beside = [
+                asyncio.create_task(one.run(clock))
+                for one in (loops(lease, heart, tuple(queues), names) if queues else ())
+            ]
+            beside += [asyncio.create_task(worker.committer.run()) for worker in workers]
+            claiming = [asyncio.create_task(worker.run()) for worker in workers]
+            if queues:
+                heart.start()
+            try:
+                await announce_until(announce, store, clock)
+                await self._stop.wait()
+            finally:
+                await self._drain(workers, claiming, lease)
+                await asyncio.to_thread(heart.stop)
+                await cancelled(beside)
+                await _leave(lease, tuple(queues))
+        finally:
+            executor.close()
+            self.ended.set()
+
+    async def _drain(
+        self, workers: list[Worker], claiming: list[asyncio.Task[None]], lease: Any
+    ) -> None:
+        for worker in workers:
+            worker.stopping = True
+        try:
+            await lease.wake()
+            await asyncio.wait(claiming, timeout=1) if claiming else None
+        except BackendError as error:
+            LOGGER.warning("the broker is away while stopping: %s", error)
+        await cancelled(claiming)
+        try:
+            async with asyncio.timeout(self._opts.grace):
+                await asyncio.gather(*[worker.drained() for worker in workers])
+        except TimeoutError:
+            LOGGER.warning("jobs still run after %s s: they are given back", self._opts.grace)
+        for worker in workers:
+            worker.cancel()
+
+
+async def announce_until(
+    announce: Callable[[Store], Awaitable[None]], store: Store, clock: Clock
+) -> None:
+    """Tell the store of the tasks, for as long as it takes."""
+    while True:
+        try:
+            return await announce(store)
+        except BackendError as error:
+            LOGGER.warning("cannot reach the broker, trying again: %s", error)
+            await clock.sleep(_OUTAGE)
+
+
+async def cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _leave(lease: Any, queues: tuple[str, ...]) -> None:
+    for queue in queues:
+        try:
+            await lease.end(queue)
+        except BackendError as error:
+            LOGGER.warning("queue %s: could not sign off, others will: %s", queue, error)
+
+
+def _expiry_ms(results: Results) -> int:
+    found = getattr(results, "expiry_ms", 0)
+    return found if isinstance(found, int) else 0
