@@ -53,8 +53,9 @@ class Executor:
     async def _call(self, task: Task, message: JobMessage, ctx: JobContext) -> BaseException | None:
         limit_ns = message.job.opts.timeout_ns
         seconds = limit_ns / _SECOND_NS if limit_ns else None
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds) as limit:
+            async with limit:
                 await _callback(task.opts.processing_cb, ctx)
                 await self._handle(task, message.job.payload or b"", ctx)
         except GeneratorExit:
@@ -111,7 +112,7 @@ async def _callback(callback: Callable[..., Any] | None, *args: Any) -> None:
         result = callback(*args)
         if inspect.isawaitable(result):
             await result
-    except Exception:
+    except Exception:  # noqa: BLE001 -- user code may raise anything; logged with its traceback
         LOGGER.exception("a callback of job %s raised", args[0].id)
 
 

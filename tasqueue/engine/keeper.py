@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import Lease
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
+from tasqueue.engine.registry import Registry
 
 _PROMOTE: Final = 0.25
 _RESCUE: Final = 1.0
 _UNPARK: Final = 10.0
 _FENCE: Final = 0.1
+_ENDING: Final = 0.005
+"""Seconds between looks (no thread may be started any more while the interpreter ends)."""
 
 
 class Heart:
@@ -36,12 +39,12 @@ class Heart:
         """Beat without waiting for the next turn."""
         self._now.set()
 
-    def stop(self) -> None:
+    async def stop(self, clock: Clock) -> None:
         """Stop beating; returns when the thread has ended."""
         self._stopped.set()
         self._now.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        while self._thread.is_alive():
+            await clock.sleep(_ENDING)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -71,37 +74,43 @@ class Loop:
                 await self._step()
             except BackendError as error:
                 LOGGER.debug("%s waits for the store: %s", self._name, error)
-            except Exception:
+            except Exception:  # noqa: BLE001 -- a loop outlives its steps
                 LOGGER.exception("%s: a step failed; it goes on", self._name)
             await clock.sleep(self._seconds)
 
 
-def loops(
-    lease: Lease, heart: Heart, queues: Sequence[str], known: Callable[[], Sequence[str]]
-) -> list[Loop]:
+class Keeper:
     """The background work of one worker process."""
 
-    async def fence() -> None:
-        if lease.fenced:
-            LOGGER.error("worker %s was taken for dead: starting anew", lease.worker_id)
-            await lease.renew()
-            heart.beat_now()
+    def __init__(self, lease: Lease, heart: Heart, registry: Registry) -> None:
+        self._lease = lease
+        self._heart = heart
+        self._registry = registry
+        self._queues = tuple(registry.queues())
 
-    async def promote() -> None:
-        await asyncio.gather(*[lease.promote(queue) for queue in queues])
+    def loops(self) -> list[Loop]:
+        """What goes on beside the workers."""
+        return [
+            Loop("fence", _FENCE, self._fence),
+            Loop("due jobs", _PROMOTE, self._promote),
+            Loop("rescue", _RESCUE, self._rescue),
+            Loop("parked jobs", _UNPARK, self._unpark),
+        ]
 
-    async def rescue() -> None:
-        for queue in queues:
-            if await lease.rescue(queue):
+    async def _fence(self) -> None:
+        if self._lease.fenced:
+            LOGGER.error("worker %s was taken for dead: starting anew", self._lease.worker_id)
+            await self._lease.renew()
+            self._heart.beat_now()
+
+    async def _promote(self) -> None:
+        await asyncio.gather(*[self._lease.promote(queue) for queue in self._queues])
+
+    async def _rescue(self) -> None:
+        for queue in self._queues:
+            if await self._lease.rescue(queue):
                 LOGGER.warning("queue %s: gave the jobs of a dead worker back", queue)
 
-    async def unpark() -> None:
-        for queue in queues:
-            await lease.unpark(queue, known())
-
-    return [
-        Loop("fence", _FENCE, fence),
-        Loop("due jobs", _PROMOTE, promote),
-        Loop("rescue", _RESCUE, rescue),
-        Loop("parked jobs", _UNPARK, unpark),
-    ]
+    async def _unpark(self) -> None:
+        for queue in self._queues:
+            await self._lease.unpark(queue, tuple(self._registry.tasks))

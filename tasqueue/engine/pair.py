@@ -40,7 +40,10 @@ async def join(broker: Broker, results: Results) -> Store:
     if not isinstance(broker, Stored) or not isinstance(results, Stored):
         msg = "a worker needs a broker and results with a store behind them (`store` property)"
         raise Unsupported(msg)
+    if broker.store is results.store:
+        return results.store
     if await broker.store.identity() == await results.store.identity():
+        await broker.store.aclose()
         return results.store
     return PairStore(broker.store, results.store, results)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -67,6 +67,8 @@ class Registry:
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
         self._concurrency: dict[str, int | None] = {}
+        self._only: frozenset[str] = frozenset()
+        self._forced: int | None = None
 
     def add(self, task: Task) -> None:
         """Register a task; the same name again replaces the handler, as in Go.
@@ -87,9 +89,17 @@ class Registry:
         self._concurrency[queue] = has if has is not None else wanted
         self.tasks[task.name] = task
 
+    def limit(self, queues: Iterable[str], concurrency: int | None) -> None:
+        """Work on these queues only (none: on all), with this many jobs at once (None: as said)."""
+        self._only, self._forced = frozenset(queues), concurrency
+
+    def concurrency(self, queue: str) -> int:
+        """How many jobs of a queue run at once."""
+        return self._forced or self._concurrency.get(queue) or default_concurrency()
+
     def queues(self) -> dict[str, int]:
-        """Each queue with its concurrency."""
-        return {q: n or default_concurrency() for q, n in self._concurrency.items()}
+        """Each queue to work on, with its concurrency."""
+        return {name: self.concurrency(name) for name in self._only or self._concurrency}
 
 
 def default_concurrency() -> int:

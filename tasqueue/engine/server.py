@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
 from tasqueue.core.chain import Chain, ChainMessage
 from tasqueue.core.errors import BackendError
@@ -26,10 +26,12 @@ from tasqueue.engine import plan
 from tasqueue.engine.clock import SYSTEM, Clock
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.executor import Executor
-from tasqueue.engine.keeper import Heart, loops
+from tasqueue.engine.keeper import Heart, Keeper
 from tasqueue.engine.pair import join
 from tasqueue.engine.registry import Handler, Registry, Task, TaskOpts
 from tasqueue.engine.worker import Worker
+
+T = TypeVar("T")
 
 __all__ = ["Server", "ServerOpts", "Task", "TaskOpts"]
 
@@ -158,6 +160,22 @@ class Server:
             self._store = await join(self._opts.broker, self._opts.results)
         return self._store
 
+    def queues(self) -> dict[str, int]:
+        """The queues that `start` works on, with their concurrency."""
+        return self._registry.queues()
+
+    def limit(
+        self,
+        *,
+        queues: Sequence[str] = (),
+        concurrency: int | None = None,
+        grace: float | None = None,
+    ) -> None:
+        """Work on these queues only, with this many jobs at once on each, and this grace."""
+        self._registry.limit(queues, concurrency)
+        if grace is not None:
+            self._opts = replace(self._opts, grace=grace)
+
     async def start(self) -> None:
         """Run jobs until `stop`, or until the awaiting task is cancelled: both drain."""
         running = self._running = _Running(self._opts, self._registry)
@@ -191,10 +209,10 @@ class Server:
 
     def _record(self, task: Task) -> PutTask:
         queue = task.opts.queue
-        count = self._registry.queues()[queue]
+        count = self._registry.concurrency(queue)
         return PutTask(task.name, encode_task(TaskRecord(task.name, queue, count)))
 
-    async def _follow(self, steps: plan.Plan[Any]) -> Any:
+    async def _follow(self, steps: plan.Plan[T]) -> T:
         return await plan.run(steps, await self.open())
 
 
@@ -230,10 +248,9 @@ class _Running:
                 )
                 for queue, slots in queues.items()
             ]  # fmt: skip
-            names = lambda: tuple(self._registry.tasks)  # noqa: E731 -- read anew each time
             beside = [
                 asyncio.create_task(one.run(clock))
-                for one in (loops(lease, heart, tuple(queues), names) if queues else ())
+                for one in (Keeper(lease, heart, self._registry).loops() if queues else ())
             ]
             beside += [asyncio.create_task(worker.committer.run()) for worker in workers]
             claiming = [asyncio.create_task(worker.run()) for worker in workers]
@@ -244,7 +261,7 @@ class _Running:
                 await self._stop.wait()
             finally:
                 await self._drain(workers, claiming, lease)
-                await asyncio.to_thread(heart.stop)
+                await heart.stop(clock)
                 await cancelled(beside)
                 await _leave(lease, tuple(queues))
         finally:

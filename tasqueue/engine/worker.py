@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_TURN: Final = 30
+_PATIENT_TURNS: Final = 8
+"""Turns of an unknown task's job before its wait doubles: its own workers win some of each."""
 _OUTAGE: Final = 0.5
 TURNS: Final = "n"
 """Key in ``Job.ext``: how often a job of an unknown task was sent back."""
@@ -104,11 +106,11 @@ class Worker:
     async def _work(self, claim: Claim) -> None:
         try:
             message = decode_job(claim.body)
-            if message.job is NIL_JOB:
-                raise DecodeError("the message holds no job", claim.body)
         except DecodeError as error:
-            LOGGER.error("queue %s: kept as a dead letter: %s", self.queue, error)
-            await self._insist(lambda: self._lease.bury(self.queue, claim.token, str(error)))
+            await self._bury(claim, str(error))
+            return
+        if message.job is NIL_JOB:
+            await self._bury(claim, "the message holds no job")
             return
         task = self._registry.tasks.get(message.job.task)
         if task is None:
@@ -135,9 +137,9 @@ class Worker:
             )  # fmt: skip
         ttl = task.result_ttl
         ttl_ms = int(ttl.total_seconds() * 1000) if ttl else self._expiry_ms
-        self._decide(claim, message, outcome, ttl_ms)
+        self._decide(claim, message, outcome, ttl_ms=ttl_ms)
 
-    def _decide(self, claim: Claim, message: JobMessage, outcome: Outcome, ttl_ms: int) -> None:
+    def _decide(self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int) -> None:
         now_ns = self._clock.now_ns()
         around = Circumstances(now_ns, claim.token, new_id)
         decision = lifecycle.decide(message, outcome, around)
@@ -167,8 +169,13 @@ class Worker:
         before = message.job.ext.get(TURNS)
         turns = before if isinstance(before, int) else 0
         message.job.ext[TURNS] = turns + 1
-        seconds = min(_LONGEST_TURN, 2 ** min(turns, 5))
-        self._decide(claim, message, Postponed(seconds * _SECOND_NS), 0)
+        seconds = min(_LONGEST_TURN, 2 ** min(turns // _PATIENT_TURNS, 5))
+        self._decide(claim, message, Postponed(seconds * _SECOND_NS), ttl_ms=0)
+
+    async def _bury(self, claim: Claim, reason: str) -> None:
+        """Keep bytes that are no message, and say why."""
+        LOGGER.error("queue %s: kept as a dead letter: %s", self.queue, reason)
+        await self._insist(lambda: self._lease.bury(self.queue, claim.token, reason))
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:

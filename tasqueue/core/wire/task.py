@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -22,7 +22,7 @@ class TaskRecord(NamedTuple):
 
 def encode_task(record: TaskRecord) -> bytes:
     """Write a task's record as Go does: lower-case keys, a full uint32."""
-    pack = msgpack.packb
+    pack: Any = msgpack.packb
     head = b"\x83" + pack("name") + pack(record.name) + pack("queue") + pack(record.queue)
     written: bytes = head + pack("concurrency") + _CONCURRENCY(0xCE, record.concurrency)
     return written
