@@ -44,7 +44,9 @@ def worker(app: str | None, *, queues: str, concurrency: int | None, grace: floa
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     server = loaded.server
     names = [name for name in queues.split(",") if name]
-    server.limit(queues=names, concurrency=concurrency, grace=grace)
+    working = server.limit(queues=names, concurrency=concurrency, grace=grace)
+    shares = ", ".join(f"{queue} ({slots})" for queue, slots in working.items())
+    click.echo(f"tasqueue worker on {shown(loaded.url)}: {shares or 'no queue'}", err=True)
     asyncio.run(_serve(server, loaded))
 
 
@@ -56,8 +58,6 @@ async def _serve(server: Server, app: App) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    queues = ", ".join(server.queues()) or "no queue"
-    click.echo(f"tasqueue worker on {shown(app.url)}: {queues}; {len(app.tasks)} tasks", err=True)
     await server.start()
     await app.aclose()
 

@@ -160,21 +160,21 @@ class Server:
             self._store = await join(self._opts.broker, self._opts.results)
         return self._store
 
-    def queues(self) -> dict[str, int]:
-        """The queues that `start` works on, with their concurrency."""
-        return self._registry.queues()
-
     def limit(
         self,
         *,
         queues: Sequence[str] = (),
         concurrency: int | None = None,
         grace: float | None = None,
-    ) -> None:
-        """Work on these queues only, with this many jobs at once on each, and this grace."""
+    ) -> dict[str, int]:
+        """Work on these queues only, with this many jobs at once on each, and this grace.
+
+        Returns the queues that `start` will work on, with their concurrency.
+        """
         self._registry.limit(queues, concurrency)
         if grace is not None:
             self._opts = replace(self._opts, grace=grace)
+        return self._registry.queues()
 
     async def start(self) -> None:
         """Run jobs until `stop`, or until the awaiting task is cancelled: both drain."""
