@@ -59,7 +59,10 @@ def test_a_stored_failure_becomes_an_exception_that_says_why() -> None:
     assert isinstance(failed, JobFailed)
     assert (failed.job_id, failed.reason) == ("id", "ValueError: no")
     assert "no reason" in str(failure(message("failed")))
-    assert isinstance(failure(message("failed", prev_err="JobTimeout: 3 s")), JobTimeout)
+    assert isinstance(
+        failure(message("failed", prev_err="context deadline exceeded: no end within 3 s")),
+        JobTimeout,
+    )
 
 
 @pytest.mark.parametrize(
