@@ -61,7 +61,7 @@ class Committer:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.refused = 0
+        self.refused: int = 0
         """Settlements of jobs that were given to others meanwhile."""
 
     @property

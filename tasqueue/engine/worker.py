@@ -53,7 +53,7 @@ class Worker:
         self._executor = executor
         self._clock = clock
         self._expiry_ms = expiry_ms
-        self.committer = Committer(lease, queue, clock)
+        self.committer: Committer = Committer(lease, queue, clock)
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._freed = asyncio.Event()
         self.stopping = False

@@ -31,7 +31,7 @@ class Client:
 
     def __init__(self, url: str, keep: timedelta | None, serve: Callable[[Opened], Server]) -> None:
         self.url = url
-        self.is_memory = scheme(url) == MEMORY
+        self.is_memory: bool = scheme(url) == MEMORY
         self.hint = "" if self.is_memory else "tasqueue worker MODULE:APP"
         """The command that starts a worker for this app; "" where that is of no use."""
         self._keep = keep

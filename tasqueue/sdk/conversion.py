@@ -55,7 +55,7 @@ class Reader:
         Raises:
             TypeError: no JSON tells the members of such a union apart.
         """
-        self.type = type_
+        self.type: Any = type_
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type_, dec_hook=_made)
 
     def read(self, body: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgpack
 
@@ -78,6 +78,7 @@ _OPTS: Final = _keys("ID ETA Queue MaxRetries Schedule Timeout")
 _JOB: Final = _keys("OnSuccess Task Payload OnError Opts")
 _JOB_EXT_HEAD: Final = b"\x86" + _JOB[0][1:]
 _EXT: Final = _text("Ext")
+_PACK: Final[Any] = msgpack.packb
 _MESSAGE: Final = _keys(
     "ID OnSuccessIDs Status Queue Schedule MaxRetry Retried PrevErr ProcessedAt PrevJobResult Job"
 )
@@ -115,7 +116,10 @@ def _job(job: Job) -> bytes:
         _INT64(0xD3, opts.timeout_ns),
     )
     body = b"".join(parts)
-    return body + _EXT + msgpack.packb(job.ext) if job.ext else body
+    if not job.ext:
+        return body
+    ext: bytes = _PACK(job.ext)
+    return body + _EXT + ext
 
 
 def _children(jobs: list[Job]) -> bytes:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Group:
+    """A group with a callback, and what is known of its members."""
+
     request: OpenGroup
     open: set[int]
     failed: bool = False

@@ -7,7 +7,7 @@ import heapq
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from itertools import count
 from uuid import uuid4
@@ -24,7 +24,7 @@ class MemoryState:
 
     def __init__(self, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self.now_ns = now_ns
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.queues: defaultdict[str, deque[bytes]] = defaultdict(deque)
         """Oldest left."""
         self.scheduled: defaultdict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
@@ -42,7 +42,7 @@ class MemoryState:
         self.lists: dict[str, dict[str, None]] = {"success": {}, "failed": {}}
         self.calls: set[str] = set()
         self._once: set[str] = set()
-        self.groups = FanIn()
+        self.groups: FanIn = FanIn()
         self._bells: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
         self.waiters: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
 
@@ -62,7 +62,7 @@ class MemoryState:
                 bell()
 
     @contextmanager
-    def listening(self, queue: str, bell: Callable[[], None]) -> Iterator[None]:
+    def listening(self, queue: str, bell: Callable[[], None]) -> Generator[None]:
         """Have ``bell`` called once, at the next message of a queue, while the block lasts."""
         with self.lock:
             self._bells[queue].append(bell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -152,7 +152,7 @@ class MemoryStore(MemoryState):
                 return
 
     @contextmanager
-    def _waiting(self, request: Pause, wake: Callable[[], None]) -> Iterator[float]:
+    def _waiting(self, request: Pause, wake: Callable[[], None]) -> Generator[float]:
         """Have ``wake`` called at a job's end; gives how many seconds to wait for that at most."""
         with self.lock:
             self.waiters[request.job_id].append(wake)

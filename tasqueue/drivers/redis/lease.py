@@ -44,7 +44,7 @@ class RedisLease(Upkeep, Holding):
         self._bells: dict[str, Doorbell] = {}
         self._naming = threading.Lock()
         self._registered = False
-        self.fenced = False
+        self.fenced: bool = False
         """A beat or a claim was told that this worker is taken for dead: `renew` is due."""
 
     @property

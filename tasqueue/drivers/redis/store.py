@@ -32,7 +32,7 @@ class RedisStore:
 
     def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
         self.address = address
-        self.keep = keep or KeepOpts()
+        self.keep: KeepOpts = keep or KeepOpts()
         """How long `Write` keeps what it writes, and the lists their jobs."""
         self._async = AsyncDriver(address)
         self._blocking = BlockingDriver(address)
