@@ -10,6 +10,7 @@ from pathlib import Path
 import redis
 
 from tasqueue import App
+from tests.servers import valkey
 
 PROGRAM = """
 import os, time
@@ -66,3 +67,18 @@ def test_a_kill_of_a_worker_with_eight_running_jobs_loses_none_and_doubles_no_co
     assert {int(n) for n in conn.hvals("runs")} == {2}
     assert conn.hlen("tq:hb:{crash}") == 0
     conn.close()
+
+
+def test_a_worker_outlives_a_restart_of_its_server(tmp_path: Path) -> None:
+    (tmp_path / "crashing.py").write_text(PROGRAM)
+    with valkey(aof=True) as server, App(server.url) as app:
+        worker = _worker(tmp_path, server.url)
+        try:
+            with server.client() as conn:
+                conn.set("gate", 1)
+            assert app.using(queue="crash").send("once", number=1).get(timeout=20) == 1
+            server.restart(kill=True)
+            assert app.using(queue="crash").send("once", number=2).get(timeout=20) == 2
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(timeout=20) == 0
