@@ -49,13 +49,15 @@ def settlement(
 class Committer:
     """One queue's settlements and ``processing`` marks, on their way to the store.
 
-    What gathers while one batch is in the air is the next batch: there is no timer.
+    What gathers while one batch is in the air is the next batch: there is no timer. ``freed`` is
+    set whenever a batch is answered, since a worker with a long backlog claims nothing.
     """
 
-    def __init__(self, lease: Lease, queue: str, clock: Clock) -> None:
+    def __init__(self, lease: Lease, queue: str, clock: Clock, *, freed: asyncio.Event) -> None:
         self._lease = lease
         self._queue = queue
         self._clock = clock
+        self._freed = freed
         self._waiting: list[Settlement] = []
         self._marks: dict[str, Mark] = {}
         self._work = asyncio.Event()
@@ -107,6 +109,7 @@ class Committer:
             answers = await self._lease.settle(self._queue, batch)
             again = [one for one, said in zip(batch, answers, strict=True) if said < 0]
             self._waiting[: len(batch)] = again
+            self._freed.set()
             self.refused += answers.count(Answer.FENCED)
             if again:
                 text = "queue %s: %d results wait: a key has the wrong type (job %s)"

@@ -53,9 +53,9 @@ class Worker:
         self._executor = executor
         self._clock = clock
         self._expiry_ms = expiry_ms
-        self.committer: Committer = Committer(lease, queue, clock)
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._freed = asyncio.Event()
+        self.committer: Committer = Committer(lease, queue, clock, freed=self._freed)
         self.stopping = False
 
     async def run(self) -> None:

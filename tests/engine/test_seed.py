@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -162,3 +163,14 @@ async def test_a_job_that_saved_nothing_has_no_result(server: Server) -> None:
     assert await end_of(server, job_id) == "successful"
     with pytest.raises(ResultNotFound):
         await server.get_result(job_id)
+
+
+async def test_a_burst_longer_than_all_slots_runs_to_its_end(server: Server) -> None:
+    jobs = [Job.create("silent") for _ in range(300)]
+    assert (await ended_group(server, jobs)) == {"successful": 300}
+
+
+async def ended_group(server: Server, jobs: list[Job]) -> dict[str, int]:
+    group_id = await server.enqueue_group(Group.create(jobs))
+    meta = await ended(lambda: server.get_group(group_id))
+    return dict(Counter(meta.job_status.values()))
