@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tasqueue.core.job import Job, JobMessage, JobOpts, Meta
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
 from tasqueue.core.wire import decode_job, encode_job
+from tasqueue.drivers.redis import command
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Steps, ask, call
 from tasqueue.drivers.redis.keys import RESULT, TASKS, queue_keys
@@ -73,6 +74,10 @@ def facts(raw: bytes) -> Facts:
     assert isinstance(turn, str)
     kids = len(job.payload or b"")
     return Facts(message.id, job.task, job.opts.eta_ns, kids, message.meta.retried, turn)
+
+
+def script_of(settlement: Settlement) -> str:
+    return "finish" if settlement.again is None else "retry"
 
 
 @dataclass
@@ -423,14 +428,20 @@ class QueueMachine(RuleBasedStateMachine):
         return answers
 
     def decide_all(self, keys: list[tuple[str, str]], batch: list[Settlement]) -> None:
-        """Settle a batch, which may hold two copies of one message.
+        """Settle a batch, which may hold two copies of one message, or two lives of one ID.
 
-        Either may win: a script that the server had lost is sent after the others.
+        The server carries them out in their order, but one whose script it has lost is sent
+        again after the others.
         """
+        late = {name for name in ("finish", "retry") if not self.knows(name)}
         answers = self.settle(keys[0][0], batch) if keys else []
         told = list(zip(keys, batch, answers, strict=True))
-        for key, sent, answer in sorted(told, key=lambda one: one[2] == Answer.DECIDED):
+        for key, sent, answer in sorted(told, key=lambda one: script_of(one[1]) in late):
             self.decide(key, sent, answer)
+
+    def knows(self, name: str) -> bool:
+        """Say whether the server has a script in its cache."""
+        return bool(self.client.script_exists(command.script(name).sha)[0])
 
     def decide(self, key: tuple[str, str], sent: Settlement, answer: Answer) -> None:
         """Check one answer, and apply what it says to the model."""

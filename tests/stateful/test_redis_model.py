@@ -58,3 +58,18 @@ def test_whatever_happens_a_message_is_in_one_place_and_decided_once(
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(seed(part)(machine), settings=how)
+
+
+def test_two_lives_of_an_id_in_one_batch_while_the_server_knows_one_of_the_scripts(
+    machine: type[QueueMachine],
+) -> None:
+    """What the model once got wrong itself: RETRY is known, so FINISH goes out after it."""
+    model = machine()
+    model.start()
+    model.go_enqueues(user="u0", scheduled=False, kids=0)
+    model.go_enqueues(user="", scheduled=False, kids=0)
+    model.go_enqueues(user="u0", scheduled=False, kids=0)
+    model.client.script_load(command.script("retry").source)
+    model.a_good_day(w="a", limit=3, later=False)
+    model.every_record_is_the_last_that_was_allowed()
+    model.teardown()

@@ -22,6 +22,9 @@ def settle(
 ) -> Steps[list[Answer]]:
     """Carry settlements out in their order; one answer each.
 
+    A call whose script the server has lost is sent again by the driver, after the others: no
+    order is promised between FINISH and RETRY, which only two lives of one ID could tell apart.
+
     A call that the server refuses as a whole (a key of another type) wrote nothing; its
     settlements are sent once more, one by one, so that the sound ones get through.
 
