@@ -17,7 +17,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tasqueue.core.job import Job, JobMessage, JobOpts, Meta
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
 from tasqueue.core.wire import decode_job, encode_job
-from tasqueue.drivers.redis import command
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Steps, ask, call
 from tasqueue.drivers.redis.keys import RESULT, TASKS, queue_keys
@@ -441,7 +440,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     def knows(self, name: str) -> bool:
         """Say whether the server has a script in its cache."""
-        return bool(self.client.script_exists(command.script(name).sha)[0])
+        known = call(name, (), ()).script
+        assert known is not None
+        return bool(self.client.script_exists(known.sha)[0])
 
     def decide(self, key: tuple[str, str], sent: Settlement, answer: Answer) -> None:
         """Check one answer, and apply what it says to the model."""

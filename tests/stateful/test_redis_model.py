@@ -69,7 +69,7 @@ def test_two_lives_of_an_id_in_one_batch_while_the_server_knows_one_of_the_scrip
     model.go_enqueues(user="u0", scheduled=False, kids=0)
     model.go_enqueues(user="", scheduled=False, kids=0)
     model.go_enqueues(user="u0", scheduled=False, kids=0)
-    model.client.script_load(command.script("retry").source)
+    model.client.script_load(script("retry").source)
     model.a_good_day(w="a", limit=3, later=False)
     model.every_record_is_the_last_that_was_allowed()
     model.teardown()

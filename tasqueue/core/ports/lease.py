@@ -1,0 +1,103 @@
+"""What a worker asks of a store: its place there, and the jobs that it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasqueue.core.ports.settlement import Answer, Claim, Mark, Settlement
+
+
+class Upkeep(Protocol):
+    """What a lease does for all workers of a queue; any of them may do it."""
+
+    async def promote(self, queue: str) -> float | None:
+        """Move due jobs into the queue; returns seconds until the next one, None if unknown."""
+        ...
+
+    async def rescue(self, queue: str) -> int:
+        """Give the jobs of dead workers back; returns how many workers were found dead."""
+        ...
+
+    async def unpark(self, queue: str, known: Sequence[str]) -> int:
+        """Put parked jobs of tasks that are known here or elsewhere back; returns how many."""
+        ...
+
+    async def known_elsewhere(self, task: str) -> bool:
+        """Whether some program has registered this task in the store."""
+        ...
+
+
+class Holding(Protocol):
+    """What a lease does with the jobs that its worker holds."""
+
+    async def adopt(self, queue: str) -> list[Claim]:
+        """All jobs that this worker holds according to the store."""
+        ...
+
+    async def mark(self, queue: str, marks: Sequence[Mark]) -> None:
+        """Write ``processing`` records of jobs that are still held."""
+        ...
+
+    async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:
+        """Carry settlements out, each in one step; one answer each. Safe to send again."""
+        ...
+
+    async def release(self, queue: str, tokens: Sequence[str]) -> int:
+        """Give unstarted jobs back, oldest first, to the old end; returns how many."""
+        ...
+
+    async def park(self, queue: str, token: str, task: str) -> None:
+        """Set a job aside whose task nobody knows; it is kept and listable."""
+        ...
+
+    async def bury(self, queue: str, token: str, reason: str) -> None:
+        """Move bytes that are no message to the dead letters, with the reason."""
+        ...
+
+    async def drop(self, queue: str, tokens: Sequence[str]) -> None:
+        """Let go of jobs that were settled in another store."""
+        ...
+
+
+class Lease(Upkeep, Holding, Protocol):
+    """One worker's place in a store: what it registered, and what it holds.
+
+    `beat` is called from a thread of its own, all else from the worker's event loop. After a
+    BackendUnavailable anything may have happened: the worker calls `adopt` and goes on.
+    """
+
+    @property
+    def worker_id(self) -> str:
+        """Random at each start, never used again."""
+        ...
+
+    @property
+    def fenced(self) -> bool:
+        """This worker was taken for dead, and its jobs were given to others: call `renew`."""
+        ...
+
+    def beat(self) -> bool:
+        """Say "I live", blocking; the first call registers. False: fenced."""
+        ...
+
+    async def renew(self) -> None:
+        """After being fenced: give back what the old self held, and take a new worker ID."""
+        ...
+
+    async def claim(self, queue: str, limit: int) -> list[Claim]:
+        """Take up to ``limit`` jobs, oldest first; waits a short while if there are none.
+
+        None while the worker is not registered, or fenced.
+        """
+        ...
+
+    async def wake(self) -> None:
+        """Make waiting claims return now."""
+        ...
+
+    async def end(self, queue: str) -> None:
+        """Leave in good order: give everything still held back, and unregister."""
+        ...

@@ -1,0 +1,142 @@
+"""What clients ask of a store, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+JOB_KEY = "job:msg:"
+"""Before a job's ID: the name of its record in the results (Go: results keys)."""
+GROUP_KEY = "group:msg:"
+CHAIN_KEY = "chain:msg:"
+
+
+class Push(NamedTuple):
+    """A message on its way into a queue, with the status record that goes before it."""
+
+    queue: str
+    job_id: str
+    record: bytes
+    body: bytes
+    due_ns: int | None = None
+    """Unix nanoseconds; None is at once."""
+    call: str = ""
+    """The enqueue call's token where the user chose the ID, so that a repeat is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Enqueue: records and messages in one step. Answered by a list of bool: pushed now.
+
+    ``again``: this is the same call once more, its first answer was lost.
+    """
+
+    pushes: Sequence[Push]
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read names of the results. Answered by a list of bytes or None."""
+
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Store bytes under a name of the results (with the store's expiry, if it has one)."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A page of a queue's waiting messages, youngest first. Answered by a `PendingPage`."""
+
+    queue: str
+    offset: int = 0
+    limit: int | None = None
+    """None is all; 0 asks for the count alone."""
+
+
+class PendingPage(NamedTuple):
+    """How many wait, and some of them."""
+
+    total: int
+    bodies: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The IDs in the list ``"success"`` or ``"failed"``, newest first."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Forget a job: record, result, and its place in the lists."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutTask:
+    """Store a task's record, so that other programs list it (Go: ``tq:tasks``)."""
+
+    name: str
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """All task records. Answered by a list of bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait at most ``seconds``, or less if the store learns that job ``job_id`` has ended."""
+
+    job_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGroup:
+    """Ask a store with fan-in for a callback: pushed once, when every member has ended.
+
+    The callback finds the members' results with `GroupResults`; it must be opened before its
+    members are submitted.
+    """
+
+    group_id: str
+    members: Sequence[Sequence[str]]
+    """Each member as its path of job IDs: a single job, or the links of a chain."""
+    on_success: Push | None
+    on_error: Push | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResults:
+    """The results of a group with a callback, in the members' order; None for a failed one."""
+
+    group_id: str
+
+
+Request = (
+    Submit
+    | Read
+    | Write
+    | Pending
+    | Listing
+    | Forget
+    | PutTask
+    | Tasks
+    | Pause
+    | OpenGroup
+    | GroupResults
+)

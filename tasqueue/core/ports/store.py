@@ -1,0 +1,62 @@
+"""A broker and its results as one thing that answers clients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from tasqueue.core.ports.lease import Lease
+    from tasqueue.core.ports.request import Request
+    from tasqueue.core.ports.settlement import WorkerInfo
+
+
+@runtime_checkable
+class Store(Protocol):
+    """A broker and its results as one thing that answers clients, from asyncio."""
+
+    fan_in: bool
+    """Whether it performs `OpenGroup` and `GroupResults`."""
+
+    async def perform(self, request: Request) -> Any:
+        """Do what the request says.
+
+        Raises:
+            BackendUnavailable: the server is out of reach; the request may have been done.
+            BackendRejected: the server refused it.
+        """
+        ...
+
+    async def identity(self) -> str:
+        """What tells whether two stores are the same one (a server's run ID and database)."""
+        ...
+
+    def lease(self, worker: WorkerInfo) -> Lease:
+        """A worker's place in this store; nothing is sent before its first beat."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        ...
+
+
+@runtime_checkable
+class BlockingStore(Protocol):
+    """The same store for code without an event loop; safe from many threads and after a fork."""
+
+    def perform_blocking(self, request: Request) -> Any:
+        """As `Store.perform`; fails within 3 s when the server is out of reach."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections of this thread."""
+        ...
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A broker or results store that is one face of a `Store`."""
+
+    @property
+    def store(self) -> Store:
+        """The store behind this face."""
+        ...
