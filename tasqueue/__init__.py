@@ -48,6 +48,7 @@ from tasqueue.core.job import (
     Meta,
 )
 from tasqueue.core.ports import Broker, Results
+from tasqueue.core.signing import Signing
 from tasqueue.core.timing import Backoff
 from tasqueue.engine.context import JobContext, current_job
 from tasqueue.engine.registry import TaskOpts
@@ -115,6 +116,7 @@ __all__ = [
     "Server",
     "ServerOpts",
     "Signature",
+    "Signing",
     "Snooze",
     "TaskNotFound",
     "TaskNotRegistered",

@@ -96,13 +96,14 @@ class Shell:
     def python(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start Python with warnings as errors."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TASQUEUE_")}
+        found_in = [str(self.folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         return subprocess.Popen(
             [sys.executable, "-W", "error", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.folder,
-            env=environment | {"PYTHONPATH": str(self.folder), "PYTHONUNBUFFERED": "1"},
+            env=environment | {"PYTHONPATH": os.pathsep.join(found_in), "PYTHONUNBUFFERED": "1"},
         )
 
     def run(self, path: Path) -> str:

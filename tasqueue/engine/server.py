@@ -21,6 +21,7 @@ from tasqueue.core.ports import (
     Tasks,
     WorkerInfo,
 )
+from tasqueue.core.signing import Signing
 from tasqueue.core.wire import TaskRecord, decode_task, encode_task
 from tasqueue.engine import plan
 from tasqueue.engine.clock import SYSTEM, Clock
@@ -29,6 +30,7 @@ from tasqueue.engine.executor import Executor
 from tasqueue.engine.keeper import Heart, Keeper
 from tasqueue.engine.pair import join
 from tasqueue.engine.registry import Handler, Registry, Task, TaskOpts
+from tasqueue.engine.signed import signed
 from tasqueue.engine.worker import Worker
 
 T = TypeVar("T")
@@ -50,6 +52,8 @@ class ServerOpts:
     """Seconds that running jobs have to end when the server stops."""
     lease_seconds: float = 30.0
     """Seconds after which the jobs of a silent worker are given to others."""
+    signing: Signing | None = None
+    """Keys to sign messages with; None neither signs nor checks."""
     clock: Clock = SYSTEM
 
 
@@ -157,7 +161,8 @@ class Server:
     async def open(self) -> Store:
         """Broker and results as one store; asks once whether they lie in the same server."""
         if self._store is None:
-            self._store = await join(self._opts.broker, self._opts.results)
+            joined = await join(self._opts.broker, self._opts.results)
+            self._store = signed(joined, self._opts.signing)
         return self._store
 
     def limit(

@@ -13,6 +13,7 @@ from typing import Any, Final, Self, TypeVar, overload
 from typing_extensions import Unpack
 
 from tasqueue.core.errors import ConfigurationError, DuplicateTask
+from tasqueue.core.signing import Signing
 from tasqueue.engine.registry import Task as Entry
 from tasqueue.engine.server import Server, ServerOpts, TaskOpts
 from tasqueue.sdk.client import Client
@@ -53,7 +54,8 @@ class App:
     ``url`` is that of a back end (``redis://``, ``rediss://``, ``valkey://``, ``memory://``); left
     out, it is the environment variable ``TASQUEUE_URL``, else ``memory://``. ``imports`` names
     the modules that a worker loads, so that their tasks are known. ``result_ttl`` is how long
-    records and results are kept after a job's end; None is for ever.
+    records and results are kept after a job's end; None is for ever. ``signing`` holds the keys
+    that messages are signed and checked with; None does neither.
 
     Nothing is connected before the first call that needs it. An app may be used from many
     threads, many event loops, and after a fork.
@@ -68,6 +70,7 @@ class App:
         *,
         imports: Iterable[str] = (),
         result_ttl: Seconds | None = WEEK,
+        signing: Signing | None = None,
     ) -> None:
         self.url: Final = chosen_url(url)
         self.imports: Final = (imports,) if isinstance(imports, str) else tuple(imports)
@@ -77,7 +80,8 @@ class App:
         """The tasks of this app, by name."""
         self._entries: dict[str, Entry] = {}
         self._defaults = Settings(result_ttl=keeping(result_ttl))
-        self._client = Client(self.url, self._defaults.result_ttl, self._serve)
+        self._signing = signing
+        self._client = Client(self.url, self._defaults.result_ttl, self._serve, signing=signing)
         self._sender = Sender(self._client, self._spec_of)
 
     def __repr__(self) -> str:
@@ -237,7 +241,9 @@ class App:
         return made
 
     def _serve(self, opened: Opened) -> Server:
-        server = Server(ServerOpts(broker=opened.broker, results=opened.results))
+        server = Server(
+            ServerOpts(broker=opened.broker, results=opened.results, signing=self._signing)
+        )
         for entry in self._entries.values():
             server.add_task(entry)
         return server

@@ -12,8 +12,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 from tasqueue.core.errors import ConfigurationError
+from tasqueue.core.signing import Signing
 from tasqueue.engine.plan import Plan, run, run_blocking
 from tasqueue.engine.server import Server
+from tasqueue.engine.signed import signed
 from tasqueue.sdk.inprocess import InProcessWorker
 from tasqueue.sdk.opening import MEMORY, Opened, open_backend, scheme
 
@@ -29,12 +31,20 @@ class Client:
     thread. After a fork the child has a memory of its own, with nothing in it.
     """
 
-    def __init__(self, url: str, keep: timedelta | None, serve: Callable[[Opened], Server]) -> None:
+    def __init__(
+        self,
+        url: str,
+        keep: timedelta | None,
+        serve: Callable[[Opened], Server],
+        *,
+        signing: Signing | None = None,
+    ) -> None:
         self.url = url
         self.is_memory: bool = scheme(url) == MEMORY
         self.hint = "" if self.is_memory else "tasqueue worker MODULE:APP"
         """The command that starts a worker for this app; "" where that is of no use."""
         self._keep = keep
+        self._signing = signing
         self._serve = serve
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -115,7 +125,8 @@ class Client:
             return self._opened
         with self._ready():
             if self._opened is None:
-                self._opened = open_backend(self.url, self._keep)
+                opened = open_backend(self.url, self._keep)
+                self._opened = opened._replace(store=signed(opened.store, self._signing))
             return self._opened
 
     def _working(self) -> Opened:
