@@ -71,8 +71,12 @@ def test_a_record_that_cannot_be_read_only_costs_the_fast_way() -> None:
 def test_a_place_survives_being_stored_and_a_later_version(
     pid: int, lease: float, more: list[str]
 ) -> None:
-    place = Place("boot", "pid:[1]", pid, "99", float(f"{lease:g}"))
+    place = Place("boot", "pid:[1]", pid, "99", float(f"{lease:g}"), pid + 1, "98")
     assert parse("|".join([place.text(), *more])) == place
+
+
+def test_a_place_of_the_version_before_has_no_supervisor() -> None:
+    assert parse("boot|pid:[1]|7|99|30") == Place("boot", "pid:[1]", 7, "99", 30)
 
 
 linux = pytest.mark.skipif(not here(1).boot, reason="this system does not say who runs")
@@ -95,6 +99,18 @@ def child() -> Iterator["subprocess.Popen[bytes]"]:
 @linux
 def test_a_process_that_runs_has_not_vanished() -> None:
     assert not vanished(here(30), here(30))
+
+
+@linux
+def test_a_worker_whose_supervisor_lives_is_left_to_it(child: "subprocess.Popen[bytes]") -> None:
+    gone = here(30)._replace(started="1")
+    above = gone._replace(supervisor=child.pid, supervisor_started=_started(child.pid))
+    assert vanished(gone, here(30))
+    assert not vanished(above, here(30))
+    child.kill()
+    child.wait()
+    assert vanished(above, here(30))
+    assert not vanished(here(30, supervisor=child.pid), here(30)), "it lives, alone"
 
 
 @linux

@@ -35,7 +35,7 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
         "retry", "redis.call('HEXISTS', inflight, token) == 0", "false",
     ),
     "retry loses what was saved": ("retry", "if ARGV[i + 4] == '1' then", "if false then"),
-    "reap does not compare": ("reap", "(why ~= 'exit' and beat ~= seen)", "false"),
+    "reap does not compare": ("reap", "(why == 'host' and beat ~= seen)", "false"),
     "reap takes the living for orphans": ("reap", "if beat then return -1 end", ""),
     "reap forgets the landing": (
         "reap", "for _, raw in ipairs(landed) do redis.call('RPUSH', Q, raw) end", "",

@@ -10,7 +10,7 @@ them, awaited or blocking: so `.delay()` and `.adelay()` share every line but th
 """
 
 from tasqueue.core.ports.face import Broker, Delivery, Results
-from tasqueue.core.ports.lease import Holding, Lease, Upkeep
+from tasqueue.core.ports.lease import Holding, Lease, Reaper, Upkeep
 from tasqueue.core.ports.request import (
     CHAIN_KEY,
     GROUP_KEY,
@@ -31,11 +31,12 @@ from tasqueue.core.ports.request import (
     Write,
 )
 from tasqueue.core.ports.settlement import Answer, Claim, Mark, Settlement, WorkerInfo
-from tasqueue.core.ports.store import BlockingStore, Store, Stored
+from tasqueue.core.ports.store import BlockingStore, Store, Stored, Supervised
 
 __all__ = [
     "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Answer", "BlockingStore", "Broker", "Claim",
     "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Mark", "OpenGroup",
-    "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Request", "Results",
-    "Settlement", "Store", "Stored", "Submit", "Tasks", "Upkeep", "WorkerInfo", "Write",
+    "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Reaper", "Request", "Results",
+    "Settlement", "Store", "Stored", "Submit", "Supervised", "Tasks", "Upkeep", "WorkerInfo",
+    "Write",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tasqueue.core.ports.settlement import Answer, Claim, Mark, Settlement
 
@@ -59,6 +59,27 @@ class Holding(Protocol):
 
     async def drop(self, queue: str, tokens: Sequence[str]) -> None:
         """Let go of jobs that were settled in another store."""
+        ...
+
+
+class Reaper(Protocol):
+    """What a supervisor, which runs no user code, does for the workers that it started.
+
+    Both calls block, and raise BackendUnavailable if the server is out of reach: try again.
+    """
+
+    def beat(self, worker_id: str, queues: Sequence[str]) -> bool:
+        """Say that a child lives. False: it is not registered everywhere, yet or any more."""
+        ...
+
+    def reap(
+        self, worker_id: str, queues: Sequence[str], started: Mapping[str, Sequence[str]]
+    ) -> int:
+        """Give the jobs of a child that has ended back; returns how many.
+
+        ``started``: queue → tokens of the jobs it had begun and not ended, any of which may have
+        been what killed it. Leave it empty for a child that was killed on purpose.
+        """
         ...
 
 

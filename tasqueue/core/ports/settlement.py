@@ -19,6 +19,8 @@ class WorkerInfo:
     queues: Sequence[str]
     lease_seconds: float = 30.0
     """How long a silent worker keeps its jobs."""
+    supervisor_pid: int | None = None
+    """The process on this host that beats and reaps for this one; peers leave it to that."""
 
 
 class Claim(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from tasqueue.core.ports.lease import Lease
+    from tasqueue.core.ports.lease import Lease, Reaper
     from tasqueue.core.ports.request import Request
     from tasqueue.core.ports.settlement import WorkerInfo
 
@@ -49,6 +49,15 @@ class BlockingStore(Protocol):
 
     def close(self) -> None:
         """Close the connections of this thread."""
+        ...
+
+
+@runtime_checkable
+class Supervised(Protocol):
+    """A store whose workers may be processes that another one supervises."""
+
+    def reaper(self) -> Reaper:
+        """What a supervisor does there for its children; nothing is sent before it is used."""
         ...
 
 

@@ -15,6 +15,7 @@ from tasqueue.drivers.redis.command import (
 from tasqueue.drivers.redis.doorbell import Doorbell
 from tasqueue.drivers.redis.holding import Holding, claims
 from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
+from tasqueue.drivers.redis.process import here
 from tasqueue.drivers.redis.request import KeepOpts
 from tasqueue.drivers.redis.upkeep import Upkeep, reap
 
@@ -38,7 +39,8 @@ class RedisLease(Upkeep, Holding):
         blocking: BlockingDriver,
         keep: KeepOpts,
     ) -> None:
-        super().__init__(driver, keep, lease_seconds=worker.lease_seconds)
+        place = here(worker.lease_seconds, supervisor=worker.supervisor_pid)
+        super().__init__(driver, keep, place=place)
         self._blocking = blocking
         self._queues: tuple[QueueKeys, ...] = tuple(queue_keys(q) for q in worker.queues)
         self._bells: dict[str, Doorbell] = {}

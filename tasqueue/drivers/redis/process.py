@@ -21,43 +21,59 @@ class Place(NamedTuple):
     """The process's start time: a PID is used again, the pair is not."""
     lease: float
     """Seconds of silence after which others may take the worker for dead."""
+    supervisor: int = 0
+    """PID of the process that reaps this one as soon as it ends; 0 if there is none."""
+    supervisor_started: str = ""
 
     def text(self) -> str:
         """Write it as it is stored with the worker."""
-        return f"{self.boot}|{self.namespace}|{self.pid}|{self.started}|{self.lease:g}"
+        process = f"{self.boot}|{self.namespace}|{self.pid}|{self.started}|{self.lease:g}"
+        return f"{process}|{self.supervisor}|{self.supervisor_started}"
 
 
-def here(lease: float) -> Place:
-    """Describe this process."""
+def here(lease: float, *, supervisor: int | None = None) -> Place:
+    """Describe this process, and the one that supervises it (by PID)."""
+    pid, above = os.getpid(), supervisor or 0
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         namespace = (_PROC / "self/ns/pid").readlink().name
     except OSError:
-        return Place("", "", os.getpid(), "", lease)
-    return Place(boot, namespace, os.getpid(), _started(os.getpid()), lease)
+        return Place("", "", pid, "", lease, above)
+    since = _started(above) if above else ""
+    return Place(boot, namespace, pid, _started(pid), lease, above, since)
 
 
 def parse(text: str) -> Place | None:
     """Read a stored place; fields that a later version appends are left alone."""
     try:
-        boot, namespace, pid, started, lease, *_ = text.split("|")
-        return Place(boot, namespace, int(pid), started, float(lease))
+        boot, namespace, pid, started, lease, *more = text.split("|")
+        above, since, *_ = more if len(more) > 1 else ("0", "")
+        return Place(boot, namespace, int(pid), started, float(lease), int(above or 0), since)
     except ValueError:
         return None
 
 
 def vanished(place: Place, mine: Place) -> bool:
-    """Tell whether a process is gone for certain; only one of this host can be."""
+    """Tell whether a worker is gone for certain; only one of this host can be.
+
+    While its supervisor lives the answer is no: that one knows which jobs had begun.
+    """
     if not place.boot or (place.boot, place.namespace) != (mine.boot, mine.namespace):
         return False
+    if place.supervisor and not _gone(place.supervisor, place.supervisor_started):
+        return False
+    return _gone(place.pid, place.started)
+
+
+def _gone(pid: int, since: str) -> bool:
     try:
-        os.kill(place.pid, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return True
     except OSError:
         return False
-    started = _started(place.pid)
-    return bool(started) and started != place.started
+    started = _started(pid)
+    return bool(started) and started != since
 
 
 def _started(pid: int) -> str:

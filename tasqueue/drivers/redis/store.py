@@ -11,6 +11,7 @@ from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Steps, ask, command
 from tasqueue.drivers.redis.lease import RedisLease
+from tasqueue.drivers.redis.reaper import RedisReaper
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class RedisStore:
     def lease(self, worker: WorkerInfo) -> RedisLease:
         """A worker's place in this store; nothing is sent before its first beat."""
         return RedisLease(worker, self._async, blocking=self._blocking, keep=self.keep)
+
+    def reaper(self) -> RedisReaper:
+        """What a supervisor does here for its children; from any thread, with its connection."""
+        return RedisReaper(self._blocking)
 
     async def aclose(self) -> None:
         """Close the connection of this event loop; the next request makes a new one."""

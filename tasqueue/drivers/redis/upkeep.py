@@ -19,7 +19,7 @@ from tasqueue.drivers.redis.command import (
 )
 from tasqueue.drivers.redis.keys import TASKS, QueueKeys, queue_keys
 from tasqueue.drivers.redis.liveness import Watch
-from tasqueue.drivers.redis.process import here, parse
+from tasqueue.drivers.redis.process import Place, parse
 from tasqueue.drivers.redis.request import KeepOpts, trim
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ _PORTIONS: Final = 40
 class Upkeep:
     """One half of a lease, the half that any worker could do; it needs no leader."""
 
-    def __init__(self, driver: AsyncDriver, keep: KeepOpts, *, lease_seconds: float) -> None:
+    def __init__(self, driver: AsyncDriver, keep: KeepOpts, *, place: Place) -> None:
         self._driver = driver
         self._keep = keep
-        self._place = here(lease_seconds)
+        self._place = place
         self._id = secrets.token_hex(8)
         self._beats = 0
         self._failures = 0
@@ -92,13 +92,19 @@ def reap(
     why: str,
     *,
     seen: bytes = b"",
+    started: Sequence[str] = (),
+    alone: bool = False,
 ) -> Command:
-    """Build the call of REAP; ``why`` is ``exit``, ``host`` (with ``seen``) or ``orphan``."""
+    """Build the call of REAP; ``why`` is ``exit``, ``host``, ``child`` or ``orphan``.
+
+    ``seen`` is for ``host``; ``started`` (what it had begun) and ``alone`` (that was the one job
+    that it held) are for ``child``.
+    """
     names = (
         keys.queue, keys.beats, keys.workers, keys.held(worker_id), keys.landing(worker_id),
         keys.tombs,
     )  # fmt: skip
-    return call("reap", names, (worker_id, seen, why))
+    return call("reap", names, (worker_id, seen, why, int(alone), *started))
 
 
 def _left(keys: QueueKeys, worker_id: str) -> Command:

@@ -3,8 +3,9 @@
 -- be swept again, since a doorbell that was still blocked may ring after this.
 -- KEYS queue hb wk if ld tb   ARGV wid seen why
 --   why 'exit' (the worker itself, in good order), 'host' (its lease is over, or its process is
---   gone), 'orphan' (a tombstone, or no beats: the worker must be absent).
---   seen: the counter that was seen, '' for exit and orphan.
+--   gone), 'child' (its supervisor saw it end: no beat can follow), 'orphan' (a tombstone, or no
+--   beats: the worker must be absent).
+--   seen: the counter that was seen, for 'host'.
 -- Reply: -1 not reaped, else how many jobs went back.
 local Q, hb, wk, inflight, ld, tb = unpack(KEYS)
 local wid, seen, why = ARGV[1], ARGV[2], ARGV[3]
@@ -16,7 +17,7 @@ end
 local beat = redis.call('HGET', hb, wid)
 if why == 'orphan' then
   if beat then return -1 end
-elseif not beat or (why ~= 'exit' and beat ~= seen) then
+elseif not beat or (why == 'host' and beat ~= seen) then
   return -1
 end
 
