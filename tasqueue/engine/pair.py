@@ -13,6 +13,7 @@ from tasqueue.core.ports import (
     Broker,
     Lease,
     Mark,
+    Parked,
     Pending,
     Push,
     Request,
@@ -22,6 +23,7 @@ from tasqueue.core.ports import (
     Stored,
     Submit,
     WorkerInfo,
+    Workers,
 )
 
 _FORWARD: Final = (
@@ -63,7 +65,7 @@ class PairStore:
 
     async def perform(self, request: Request) -> Any:
         """Messages go to the broker, all else to the results; records before their messages."""
-        if isinstance(request, Pending):
+        if isinstance(request, Pending | Parked | Workers):
             return await self._broker.perform(request)
         if isinstance(request, Submit):
             await put_records(self._face, request.pushes)

@@ -22,6 +22,7 @@ from tasqueue.sdk.waiting import (
     look_up,
     no_result,
     saved,
+    standing,
     told,
     unknown,
 )
@@ -79,7 +80,7 @@ class JobHandle(Generic[R_co]):
     def _status(self) -> Plan[JobStatus]:
         own, *others = yield from look_up([self.id, *self.before])
         if own is not None:
-            return told(own)
+            return (yield from standing(own))
         if not self.before:
             raise unknown("job", self.id)
         failed = (told(one) for one in others if one and one.status == JobStatus.FAILED)

@@ -16,7 +16,7 @@ from tasqueue.core.errors import (
     ResultTimeout,
 )
 from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
-from tasqueue.core.ports import JOB_KEY, Pause, Read, Request
+from tasqueue.core.ports import JOB_KEY, Parked, Pause, Read, Request, Workers
 from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import SYSTEM
 
@@ -41,7 +41,8 @@ class Wait:
     """The command that starts a worker, for the log."""
     since: float = field(default_factory=SYSTEM.monotonic)
     look: float = _FIRST_LOOK
-    told: bool = False
+    look_again: float | None = _PATIENCE
+    """After so many seconds of waiting it looks for a worker; None is never again."""
 
     def pause(self, message: JobMessage | None, job_id: str) -> Plan[None]:
         """Let some time pass, or less if the store learns that the job has ended.
@@ -50,27 +51,35 @@ class Wait:
             ResultTimeout: there is no time left; it says where the job stands.
         """
         waited = SYSTEM.monotonic() - self.since
-        status = message.status if message else JobStatus.QUEUED
-        where = f" in queue {message.meta.queue!r}" if message else ""
-        if waited >= _PATIENCE and message is not None and not self.told:
-            self._tell(message, waited)
+        if self.look_again is not None and waited >= self.look_again and message is not None:
+            yield from self._look_for_worker(message, waited)
         left = self.look
         if self.timeout is not None:
             left = min(left, self.timeout - waited)
             if left <= 0:
+                status = (yield from standing(message)) if message else JobStatus.QUEUED
+                where = f" in queue {message.meta.queue!r}" if message else ""
                 msg = f"job {job_id} has not ended after {self.timeout} s: it is {status}{where}"
                 raise ResultTimeout(msg)
         yield Pause(job_id, left)
         self.look = min(self.look * 1.5, _LAST_LOOK)
 
-    def _tell(self, message: JobMessage, waited: float) -> None:
-        """Say once which command starts a worker, if the job seems to lack one."""
+    def _look_for_worker(self, message: JobMessage, waited: float) -> Plan[None]:
+        """Say once which command starts a worker, if the job lacks one."""
+        self.look_again = waited + _PATIENCE
         due_ns = message.job.opts.eta_ns or 0
-        if self.hint and message.status == JobStatus.QUEUED and due_ns < SYSTEM.now_ns():
-            self.told = True
-            queue = message.meta.queue
-            text = "job %s has waited %.0f s in queue %r; if no worker runs, start: %s --queues %s"
-            _log.warning(text, message.id, waited, queue, self.hint, queue)
+        if not self.hint or message.status != JobStatus.QUEUED or due_ns > SYSTEM.now_ns():
+            return
+        queue, task = message.meta.queue, message.job.task
+        if (yield Parked(queue, task, message.id)):
+            text = "job %s is parked: no worker of queue %r knows task %r; start one that does: %s"
+            _log.warning(text, message.id, queue, task, f"{self.hint} --queues {queue}")
+        elif not (yield Workers(queue)):
+            text = "job %s has waited %.0f s in queue %r, and no worker is there; start one: %s"
+            _log.warning(text, message.id, waited, queue, f"{self.hint} --queues {queue}")
+        else:
+            return
+        self.look_again = None
 
 
 def finished(message: JobMessage) -> JobMessage:
@@ -106,6 +115,15 @@ def told(message: JobMessage) -> JobStatus:
                 return prefix
     known = message.status in JobStatus.__members__.values()
     return JobStatus(message.status) if known else JobStatus.PROCESSING
+
+
+def standing(message: JobMessage) -> Plan[JobStatus]:
+    """A job's status; a queued job may be parked, and only the store knows."""
+    status = told(message)
+    if status != JobStatus.QUEUED:
+        return status
+    is_parked = yield Parked(message.meta.queue, message.job.task, message.id)
+    return JobStatus.PARKED if is_parked else status
 
 
 def look_up(job_ids: Sequence[str]) -> Plan[list[JobMessage | None]]:

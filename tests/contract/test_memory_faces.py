@@ -3,9 +3,11 @@
 import pytest
 
 from tasqueue.brokers import MemoryBroker
+from tasqueue.drivers.memory import MemoryStore
 from tasqueue.results import MemoryResults
 from tests.contract.broker_contract import BrokerContract
 from tests.contract.results_contract import ResultsContract
+from tests.contract.store_contract import StoreContract
 
 
 class TestMemoryBroker(BrokerContract):
@@ -18,3 +20,9 @@ class TestMemoryResults(ResultsContract):
     @pytest.fixture
     def results(self) -> MemoryResults:
         return MemoryResults()
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()

@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from tasqueue.brokers.redis_broker import RedisBroker
-from tasqueue.core.ports import Stored
+from tasqueue.core.job import Job, JobMessage, Meta
+from tasqueue.core.ports import Parked, Stored, Workers
+from tasqueue.core.wire import encode_job
+from tasqueue.drivers.redis import RedisStore
+from tasqueue.drivers.redis.keys import queue_keys
+from tasqueue.drivers.redis.process import here
 from tasqueue.results.redis_results import RedisResults
 from tests.contract.broker_contract import BrokerContract
 from tests.contract.results_contract import ResultsContract
+from tests.contract.store_contract import StoreContract
 from tests.servers import Valkey
 
 
@@ -34,6 +40,33 @@ class TestRedisBroker(BrokerContract):
 
 class TestRedisResults(ResultsContract):
     """The clauses of the contract."""
+
+
+class TestRedisStore(StoreContract):
+    @pytest.fixture
+    def store(self, results: RedisResults) -> RedisStore:
+        return results.store
+
+    async def test_a_worker_of_this_host_whose_process_is_gone_is_not_listed(
+        self, store: RedisStore, redis_client: Any
+    ) -> None:
+        keys = queue_keys("q")
+        dead = here(30)._replace(pid=2**22 - 1, started="1")
+        redis_client.hset(keys.beats, "dead", 3)
+        redis_client.hset(keys.workers, "dead", dead.text())
+        redis_client.hset(keys.beats, "unknown", 3)
+        assert await store.perform(Workers("q")) == ["unknown"]
+
+    async def test_a_page_of_parked_jobs_is_no_limit(
+        self, store: RedisStore, redis_client: Any
+    ) -> None:
+        name = queue_keys("q").parked_jobs("t")
+        redis_client.rpush(name, *[b"%d" % n for n in range(450)], b"no message of wanted")
+        assert not await store.perform(Parked("q", "t", "wanted"))
+        redis_client.rpush(name, encode_job(JobMessage(Meta("wanted"), Job("t"))))
+        assert await store.perform(Parked("q", "t", "wanted"))
+        redis_client.rpush(name, *[b"%d" % n for n in range(5000)])
+        assert await store.perform(Parked("q", "t", "another"))
 
 
 def test_both_are_faces_of_a_store(broker: RedisBroker, results: RedisResults) -> None:

@@ -31,6 +31,7 @@ from tasqueue.core.errors import (
     Unsupported,
 )
 from tasqueue.core.job import Job, JobStatus
+from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import JobContext, current_job
 from tasqueue.engine.plan import enqueue, get_job
 from tasqueue.sdk.app import App
@@ -101,6 +102,27 @@ def test_a_handle_made_of_an_id_knows_the_same(app: App) -> None:
         app.job("nobody").get(timeout=PATIENCE)
     with pytest.raises(JobNotFound):
         app.job("nobody").status()
+
+
+def test_a_job_whose_task_no_worker_knows_is_parked_until_one_does(app: App) -> None:
+    @app.task
+    def known() -> int:
+        return 1
+
+    assert known.delay().get(timeout=PATIENCE) == 1
+    job = app.send("of.nobody")
+    until = SYSTEM.monotonic() + PATIENCE
+    while job.status() != JobStatus.PARKED:
+        assert SYSTEM.monotonic() < until
+    with pytest.raises(ResultTimeout, match="it is parked"):
+        job.get(timeout=0.01)
+
+    @app.task(name="of.nobody")
+    def late() -> int:
+        return 2
+
+    known.delay().get(timeout=PATIENCE)
+    assert job.get(timeout=PATIENCE) == 2
 
 
 # -- declaring -----------------------------------------------------------------------------------

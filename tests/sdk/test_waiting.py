@@ -1,14 +1,18 @@
 """What a waiter is told, and when; and what a stored failure is to its caller."""
 
 import logging
+from collections.abc import Sequence
+from typing import TypeVar
 
 import pytest
 
 from tasqueue.core.errors import JobFailed, JobTimeout, ResultTimeout
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
-from tasqueue.core.ports import Pause
+from tasqueue.core.ports import Pause, Request, Workers
 from tasqueue.engine.clock import SYSTEM
-from tasqueue.sdk.waiting import Wait, failure, told
+from tasqueue.sdk.waiting import Plan, Wait, failure, told
+
+T = TypeVar("T")
 
 HINT = "tasqueue worker shop:app"
 
@@ -22,36 +26,74 @@ def long_wait(hint: str = HINT) -> Wait:
     return Wait(None, hint, since=SYSTEM.monotonic() - 6)
 
 
-def test_a_job_that_nobody_takes_is_told_once_with_the_command_that_helps(
+def follow(plan: Plan[T], *, workers: Sequence[str] = (), parked: bool = False) -> list[Request]:
+    """Answer a plan as a store would; what it asked."""
+    asked: list[Request] = []
+    answer: object = None
+    try:
+        while True:
+            asked.append(plan.send(answer))
+            answer = list(workers) if isinstance(asked[-1], Workers) else parked
+    except StopIteration:
+        return asked
+
+
+def test_a_job_without_a_worker_is_told_once_with_the_command_that_helps(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     wait = long_wait()
     for _ in range(3):
-        list(wait.pause(message(), "id"))
+        follow(wait.pause(message(), "id"))
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "queue 'math'" in record.getMessage()
+    assert "has waited 6 s in queue 'math', and no worker is there" in record.getMessage()
     assert record.getMessage().endswith(f"{HINT} --queues math")
+
+
+def test_a_parked_job_is_told_with_the_task_that_no_worker_knows(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wait = long_wait()
+    for _ in range(3):
+        follow(wait.pause(message(), "id"), workers=["one"], parked=True)
+    (record,) = caplog.records
+    assert "no worker of queue 'math' knows task 'shop.add'" in record.getMessage()
+    assert record.getMessage().endswith(f"{HINT} --queues math")
+
+
+def test_while_workers_are_there_the_wait_is_silent_and_looks_again_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wait = long_wait()
+    looks = [Workers in map(type, follow(wait.pause(message(), "id"), workers=["one"]))
+             for _ in range(3)]  # fmt: skip
+    assert looks == [True, False, False]
+    assert caplog.records == []
+    wait.since -= 5
+    follow(wait.pause(message(), "id"))
+    assert len(caplog.records) == 1
 
 
 def test_a_job_that_runs_or_waits_for_its_time_needs_no_worker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for seen in (message("processing"), message("retrying"), message(eta_ns=2**62), None):
-        list(long_wait().pause(seen, "id"))
-    list(long_wait(hint="").pause(message(), "id"))
-    list(Wait(None, HINT).pause(message(), "id"))
+        follow(long_wait().pause(seen, "id"))
+    follow(long_wait(hint="").pause(message(), "id"))
+    follow(Wait(None, HINT).pause(message(), "id"))
     assert caplog.records == []
 
 
 def test_looks_come_less_often_but_never_later_than_the_end() -> None:
     wait = Wait(3.0, HINT)
-    seconds = [pause.seconds for _ in range(20) for pause in wait.pause(message(), "id")
+    seconds = [pause.seconds for _ in range(20) for pause in follow(wait.pause(message(), "id"))
                if isinstance(pause, Pause)]  # fmt: skip
     assert seconds == sorted(seconds)
     assert seconds[-1] == 0.5
     with pytest.raises(ResultTimeout, match=r"not ended after 3 s: it is queued in queue 'math'"):
-        list(Wait(3, HINT, since=SYSTEM.monotonic() - 4).pause(message(), "id"))
+        follow(Wait(3, HINT, since=SYSTEM.monotonic() - 4).pause(message(), "id"))
+    with pytest.raises(ResultTimeout, match=r"it is parked in queue 'math'"):
+        follow(Wait(3, HINT, since=SYSTEM.monotonic() - 4).pause(message(), "id"), parked=True)
 
 
 def test_a_stored_failure_becomes_an_exception_that_says_why() -> None:

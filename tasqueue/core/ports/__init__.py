@@ -19,6 +19,7 @@ from tasqueue.core.ports.request import (
     GroupResults,
     Listing,
     OpenGroup,
+    Parked,
     Pause,
     Pending,
     PendingPage,
@@ -28,6 +29,7 @@ from tasqueue.core.ports.request import (
     Request,
     Submit,
     Tasks,
+    Workers,
     Write,
 )
 from tasqueue.core.ports.settlement import Answer, Claim, Mark, Settlement, WorkerInfo
@@ -36,7 +38,7 @@ from tasqueue.core.ports.store import BlockingStore, Store, Stored, Supervised
 __all__ = [
     "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Answer", "BlockingStore", "Broker", "Claim",
     "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Mark", "OpenGroup",
-    "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Reaper", "Request", "Results",
-    "Settlement", "Store", "Stored", "Submit", "Supervised", "Tasks", "Upkeep", "WorkerInfo",
-    "Write",
+    "Parked", "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Reaper", "Request",
+    "Results", "Settlement", "Store", "Stored", "Submit", "Supervised", "Tasks", "Upkeep",
+    "WorkerInfo", "Workers", "Write",
 ]  # fmt: skip

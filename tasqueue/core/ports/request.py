@@ -71,6 +71,25 @@ class PendingPage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """Whether a job is set aside because nobody knows its task. Answered by a bool."""
+
+    queue: str
+    task: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The workers of a queue that are not known to be dead. Answered by a list of their IDs.
+
+    Go's workers do not register, and so are never among them.
+    """
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """The IDs in the list ``"success"`` or ``"failed"``, newest first."""
 
@@ -132,6 +151,8 @@ Request = (
     | Read
     | Write
     | Pending
+    | Parked
+    | Workers
     | Listing
     | Forget
     | PutTask

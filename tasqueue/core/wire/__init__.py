@@ -5,6 +5,7 @@ Messages are msgpack maps keyed by Go's field names, in Go's order, integers nev
 missing keys, text as str or bin, structs as arrays, bytes after the message.
 """
 
+from tasqueue.core.wire.peek import is_message_of
 from tasqueue.core.wire.reading import decode_chain, decode_group, decode_job
 from tasqueue.core.wire.task import TaskRecord, decode_task, encode_task
 from tasqueue.core.wire.writing import encode_chain, encode_group, encode_job
@@ -19,4 +20,5 @@ __all__ = [
     "encode_group",
     "encode_job",
     "encode_task",
+    "is_message_of",
 ]

@@ -122,8 +122,9 @@ class MemoryLease(MemoryHolding):
 
     fenced = False
 
-    def __init__(self, store: MemoryState, worker: WorkerInfo) -> None:  # noqa: ARG002 -- the port's
+    def __init__(self, store: MemoryState, worker: WorkerInfo) -> None:
         super().__init__(store)
+        self._queues = worker.queues
         self._turns = count(1)
         self._waits: set[asyncio.Event] = set()
 
@@ -133,11 +134,13 @@ class MemoryLease(MemoryHolding):
         return self._id
 
     def beat(self) -> bool:
-        """Always registered."""
+        """Register, and stay so until the end."""
+        self._store.workers.setdefault(self._id, set(self._queues))
         return True
 
     async def renew(self) -> None:
         """Take a new ID, and give back what was held."""
+        self._store.workers.pop(self._id, None)
         for queue in {queue for owner, queue, _ in self._store.held.values() if owner == self._id}:
             await self.end(queue)
         self._id = uuid4().hex[:16]
@@ -166,7 +169,8 @@ class MemoryLease(MemoryHolding):
             woken.set()
 
     async def end(self, queue: str) -> None:
-        """Give everything back."""
+        """Sign off, and give everything back."""
+        self._store.workers.get(self._id, set()).discard(queue)
         await self.release(queue, [claim.token for claim in await self.adopt(queue)])
 
     def _take(self, queue: str, limit: int) -> list[Claim]:

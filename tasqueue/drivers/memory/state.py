@@ -35,6 +35,8 @@ class MemoryState:
         """Queue → task → messages."""
         self.dead: list[tuple[str, bytes, str]] = []
         """(queue, bytes, reason)."""
+        self.workers: dict[str, set[str]] = {}
+        """Worker ID → the queues that it works on."""
         self.tasks: dict[str, bytes] = {}
         self._id = uuid4().hex
         self._order = count()

@@ -16,6 +16,7 @@ from tasqueue.core.ports import (
     Lease,
     Listing,
     OpenGroup,
+    Parked,
     Pause,
     Pending,
     PendingPage,
@@ -26,8 +27,10 @@ from tasqueue.core.ports import (
     Submit,
     Tasks,
     WorkerInfo,
+    Workers,
     Write,
 )
+from tasqueue.core.wire import is_message_of
 from tasqueue.drivers.memory.lease import MemoryLease
 from tasqueue.drivers.memory.state import MemoryState
 
@@ -98,6 +101,10 @@ class MemoryStore(MemoryState):
                 self.tasks[name] = record
             case Tasks():
                 return list(self.tasks.values())
+            case Parked(queue, task, job_id):
+                return any(is_message_of(body, job_id) for body in self.parked[queue].get(task, ()))
+            case Workers(queue):
+                return [worker for worker, at in self.workers.items() if queue in at]
             case OpenGroup():
                 callback = self.groups.open(request)
                 self.push([callback] if callback else [])

@@ -14,6 +14,7 @@ from tasqueue.core.ports import (
     GroupResults,
     Listing,
     OpenGroup,
+    Parked,
     Pending,
     PendingPage,
     Push,
@@ -21,6 +22,7 @@ from tasqueue.core.ports import (
     Read,
     Submit,
     Tasks,
+    Workers,
     Write,
 )
 from tasqueue.drivers.redis.command import (
@@ -34,6 +36,7 @@ from tasqueue.drivers.redis.command import (
     portions,
     text,
 )
+from tasqueue.drivers.redis.inspection import parked, workers
 from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, queue_keys
 
 
@@ -166,6 +169,8 @@ _TABLE: Final[Mapping[type, Callable[[Any, KeepOpts], Steps[Any]]]] = {
     Read: _read,
     Write: _write,
     Pending: _pending,
+    Parked: lambda request, _keep: parked(request),
+    Workers: lambda request, _keep: workers(request),
     Listing: _listing,
     Forget: _forget,
     PutTask: _put_task,
