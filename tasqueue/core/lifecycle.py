@@ -175,7 +175,7 @@ def decide(message: JobMessage, outcome: Outcome, around: Circumstances) -> Deci
             return _succeed(message, outcome, around)
         case Failed() if outcome.final or message.meta.retried >= message.meta.max_retry:
             return _fail(message, outcome, around)
-        case Failed() | Postponed():
+        case _:
             return _again(message, outcome, around)
 
 

@@ -16,6 +16,7 @@ from tasqueue.core.lifecycle import (
     Postponed,
     Succeeded,
     decide,
+    entry,
 )
 
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
@@ -102,3 +103,42 @@ def test_quirk_a_cron_stops_for_good_when_a_firing_fails_is_mended() -> None:
 def test_quirk_retried_beyond_max_retry_is_over() -> None:
     message = JobMessage(Meta("id", max_retry=1, retried=9), Job("t"))
     assert isinstance(decide(message, Failed("e"), around()), Finish)
+
+
+def test_a_child_that_cannot_be_enqueued_fails_its_parent_and_says_why() -> None:
+    child = Job("tick", opts=JobOpts(schedule="no schedule"))
+    message = JobMessage(Meta("id"), Job("t", on_success=[child]))
+    decision = decide(message, Succeeded(b"saved"), around())
+    assert isinstance(decision, Finish)
+    assert decision.record.status == "failed"
+    assert "cannot be enqueued" in decision.record.meta.prev_err
+    assert decision.result == b"saved"
+
+
+def test_an_error_child_that_cannot_be_enqueued_is_named_beside_the_error() -> None:
+    child = Job("tick", opts=JobOpts(schedule="no schedule"))
+    decision = decide(JobMessage(Meta("id"), Job("t", on_error=[child])), Failed("e"), around())
+    assert isinstance(decision, Finish)
+    assert decision.record.meta.prev_err.startswith("e (")
+
+
+def test_a_schedule_without_a_further_run_is_not_followed_by_a_copy() -> None:
+    never = entry(Job("t", opts=JobOpts(schedule="0 0 30 2 *")), now_ns=0, new_id=lambda: "i")
+    assert never.message.job.on_success == []
+    last = entry(
+        Job("t", opts=JobOpts(schedule="0 0 30 2 *", eta_ns=5)), now_ns=0, new_id=lambda: "i"
+    )
+    assert (last.due_ns, last.message.job.on_success) == (5, [])
+
+
+@given(st.integers(0, 2**62))
+def test_a_scheduled_job_carries_its_next_firing_as_its_last_child(now_ns: int) -> None:
+    job = Job("tick", b"p", JobOpts(schedule="@every 1h"), on_success=[Job("other")])
+    made = entry(job, now_ns=now_ns, new_id=lambda: "i")
+    *others, following = made.message.job.on_success
+    assert others == [Job("other")]
+    assert made.due_ns is not None
+    assert following.opts.eta_ns is not None
+    assert following.opts.eta_ns - made.due_ns == 3_600 * 10**9
+    assert (following.task, following.payload, following.on_success) == ("tick", b"p", [])
+    assert job.on_success == [Job("other")], "the given job was changed"

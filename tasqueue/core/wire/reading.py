@@ -237,7 +237,7 @@ def _read(what: str, read: Callable[[object], _T], body: bytes) -> _T:
         return read(_unpack(body))
     except _MalformedError as error:
         reason = str(error)
-    except RecursionError:
+    except (RecursionError, msgpack.StackError):
         reason = "it nests deeper than can be read"
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         reason = str(error) or type(error).__name__
