@@ -113,7 +113,15 @@ class BackendError(TasqueueError):
 
 
 class BackendUnavailable(BackendError):
-    """The server is out of reach or cannot serve now (loading, read-only, out of memory …)."""
+    """The server is out of reach or cannot serve now (loading, read-only, out of memory …).
+
+    Attributes:
+        word: the server's word for it, such as ``OOM`` or ``READONLY``; "" if it is out of reach.
+    """
+
+    def __init__(self, reason: str = "", word: str = "") -> None:
+        super().__init__(reason)
+        self.word = word
 
 
 class BackendRejected(BackendError):

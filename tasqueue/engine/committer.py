@@ -95,7 +95,7 @@ class Committer:
                 try:
                     await self._send()
                 except BackendError as error:
-                    LOGGER.warning("queue %s: results wait for the store: %s", self._queue, error)
+                    LOGGER.debug("queue %s: results wait for the store: %s", self._queue, error)
                     await self._clock.sleep(_PATIENCE)
             self._idle.set()
 

@@ -53,7 +53,7 @@ class Heart:
             try:
                 self._lease.beat()
             except BackendError as error:
-                LOGGER.warning("cannot reach the broker, trying again: %s", error)
+                LOGGER.debug("the beat failed, trying again: %s", error)
                 wait = min(wait, 0.5)
             if not self._stopped.is_set():
                 self._now.wait(wait)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
@@ -201,12 +202,7 @@ class Server:
             await self._running.ended.wait()
 
     async def _opened(self) -> Store:
-        while True:
-            try:
-                return await self.open()
-            except BackendError as error:
-                LOGGER.warning("cannot reach the broker, trying again: %s", error)
-                await self._opts.clock.sleep(_OUTAGE)
+        return await insisted(self.open, self._opts.clock)
 
     async def _announce(self, store: Store) -> None:
         for task in list(self._registry.tasks.values()):
@@ -262,7 +258,7 @@ class _Running:
             if queues:
                 heart.start()
             try:
-                await announce_until(announce, store, clock)
+                await insisted(lambda: announce(store), clock)
                 await self._stop.wait()
             finally:
                 await self._drain(workers, claiming, lease)
@@ -293,15 +289,15 @@ class _Running:
             worker.cancel()
 
 
-async def announce_until(
-    announce: Callable[[Store], Awaitable[None]], store: Store, clock: Clock
-) -> None:
-    """Tell the store of the tasks, for as long as it takes."""
+async def insisted(step: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Try a step for as long as it takes; the log tells of its first failure."""
+    level = logging.WARNING
     while True:
         try:
-            return await announce(store)
+            return await step()
         except BackendError as error:
-            LOGGER.warning("cannot reach the broker, trying again: %s", error)
+            LOGGER.log(level, "a worker starts, and waits for its broker: %s", error)
+            level = logging.DEBUG
             await clock.sleep(_OUTAGE)
 
 

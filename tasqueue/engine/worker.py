@@ -74,7 +74,7 @@ class Worker:
                     claims = await self._lease.claim(self.queue, free)
                 adopt = False
             except BackendError as error:
-                LOGGER.warning("queue %s: waiting for the broker: %s", self.queue, error)
+                LOGGER.debug("queue %s: waiting for the broker: %s", self.queue, error)
                 adopt = True
                 await self._clock.sleep(_OUTAGE)
                 continue
@@ -182,5 +182,5 @@ class Worker:
             try:
                 return await step()
             except BackendError as error:
-                LOGGER.warning("queue %s: waiting for the broker: %s", self.queue, error)
+                LOGGER.debug("queue %s: waiting for the broker: %s", self.queue, error)
                 await self._clock.sleep(_OUTAGE)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasqueue.core.errors import BackendRejected
+from tasqueue.core.errors import BackendRejected, BackendUnavailable
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Command, ask, call
@@ -125,7 +125,7 @@ def test_a_wrong_type_at_a_key_changes_nothing(
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_full_server_still_runs_the_scripts(
+def test_a_full_server_is_drained_and_takes_nothing_new(
     name: str, driver: BlockingDriver, redis_client: Any
 ) -> None:
     a_full_store(redis_client)
@@ -133,7 +133,11 @@ def test_a_full_server_still_runs_the_scripts(
     try:
         with pytest.raises(Exception, match=r"OOM|maxmemory"):
             redis_client.lpush("anything", "x")
-        do(driver, CALLS[name]())
+        if name.startswith("enqueue"):
+            with pytest.raises(BackendUnavailable, match="OOM"):
+                do(driver, CALLS[name]())
+        else:
+            do(driver, CALLS[name]())
     finally:
         redis_client.config_set("maxmemory", 0)
 

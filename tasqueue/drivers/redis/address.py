@@ -15,8 +15,8 @@ from redis.retry import Retry
 from tasqueue.core.errors import ConfigurationError, Unsupported
 
 CONNECT_TIMEOUT: Final = 1.4
-TIMEOUT: Final = 1.5
-"""Seconds to connect, and for one reply: together a blocking caller waits less than 3 s."""
+TIMEOUT: Final = 1.4
+"""Seconds to connect, and for one reply: a caller waits less than 3 s, one repeat included."""
 
 _SCHEMES: Final = {
     "redis": "redis", "valkey": "redis",
@@ -58,6 +58,10 @@ class BlockingWire(Protocol):
 
 class AsyncWire(Protocol):
     """What we use of redis-py's asyncio connection."""
+
+    async def connect(self) -> None:
+        """Connect and be let in; does nothing if connected."""
+        ...
 
     async def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None:
         """Connect if needed, and send."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeVar
@@ -12,14 +13,15 @@ from redis.exceptions import ConnectionError as LostConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from tasqueue.core.errors import BackendError
-from tasqueue.drivers.redis.address import Address
+from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, TIMEOUT, Address
 from tasqueue.drivers.redis.command import Command, Steps, lost_scripts, pack
 from tasqueue.drivers.redis.error import translate
+from tasqueue.drivers.redis.outage import Outage
 
 T = TypeVar("T")
 
 PATIENCE: Final = 5.0
-"""Seconds for one exchange, connecting included."""
+"""Seconds for one exchange of those who never give up; others have `TIMEOUT`."""
 _IDLE: Final = 0.01
 """Seconds after which a connection is looked at before it is used again."""
 _TOGETHER: Final = 200
@@ -29,8 +31,10 @@ _TOGETHER: Final = 200
 class Line:
     """One connection. Its user sends one exchange after the other."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, outage: Outage | None = None) -> None:
         self._address = address
+        self._outage = outage
+        self._patience = TIMEOUT if outage is None else PATIENCE
         self._wire = address.async_wire()
         self._used_at = 0.0  # 0 is not connected
 
@@ -41,22 +45,26 @@ class Line:
         return bool(self._used_at)
 
     async def exchange(
-        self, commands: Sequence[Command], *, packet: bytes = b"", patience: float = PATIENCE
+        self, commands: Sequence[Command], *, packet: bytes = b"", patience: float = 0.0
     ) -> list[Any]:
         """Send commands in one packet, and read their replies; errors among them are values.
 
         A script that the server lost is sent once more, in full, and so runs after the others.
-        ``packet`` is the commands where the caller has packed them.
+        ``packet`` is the commands where the caller has packed them. Where nobody gives up, a
+        server that is away is left alone for a while before it is tried again.
 
         Raises:
             BackendUnavailable: no connection, or no reply within ``patience`` seconds.
         """
+        patience = patience or self._patience
         replies = await self._once(packet or pack(commands), len(commands), patience)
         if lost := lost_scripts(replies):
             in_full = [commands[i].in_full() for i in lost]
             late = await self._once(pack(in_full), len(in_full), patience)
             for i, reply in zip(lost, late, strict=True):
                 replies[i] = reply
+        if self._outage:
+            self._outage.answered(commands, replies)
         return replies
 
     async def close(self) -> None:
@@ -67,19 +75,29 @@ class Line:
     async def _once(self, packet: bytes, count: int, patience: float) -> list[Any]:
         whole = False
         try:
+            if not await self.is_fresh():
+                await self._connect()
             async with asyncio.timeout(patience):
-                await self.is_fresh()
                 await self._wire.send_packed_command([packet], check_health=False)
                 replies = [await self._reply() for _ in range(count)]
             self._used_at = time.monotonic()
             whole = True
         except (RedisError, OSError) as error:
-            raise translate(error, self._address.shown, self._address.origin) from error
+            told = translate(error, self._address.shown, self._address.origin)
+            if self._outage:
+                self._outage.lost(told)
+            raise told from error
         finally:
             # Also when cancelled: replies that nobody reads must not answer the next exchange.
             if not whole:
                 await self.close()
         return replies
+
+    async def _connect(self) -> None:
+        if self._outage and (pause := self._outage.pause()):
+            await asyncio.sleep(pause)
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await self._wire.connect()
 
     async def _look(self) -> None:
         """Drop a connection that the server has closed meanwhile."""
@@ -102,10 +120,14 @@ class Line:
 
 
 class AsyncDriver:
-    """Sends commands from any event loop, each over a connection of its own."""
+    """Sends commands from any event loop, each over a connection of its own.
 
-    def __init__(self, address: Address) -> None:
+    With an ``outage`` its user never gives up, and the log tells of it.
+    """
+
+    def __init__(self, address: Address, outage: Outage | None = None) -> None:
         self._address = address
+        self._outage = outage
         self._pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pipe] = WeakKeyDictionary()
 
     async def run(self, steps: Steps[T]) -> T:
@@ -128,12 +150,12 @@ class AsyncDriver:
         loop = asyncio.get_running_loop()
         pipe = self._pipes.get(loop)
         if pipe is None:
-            pipe = self._pipes[loop] = _Pipe(Line(self._address))
+            pipe = self._pipes[loop] = _Pipe(self.line())
         return await pipe.exchange(commands)
 
     def line(self) -> Line:
         """Make one more connection, for a caller that blocks it."""
-        return Line(self._address)
+        return Line(self._address, self._outage)
 
     async def close(self) -> None:
         """Close this event loop's connection; the next command makes a new one."""
@@ -191,7 +213,7 @@ class _Pipe:
         except BackendError as error:
             for asked in batch:
                 if not asked.answer.done():
-                    asked.answer.set_exception(type(error)(*error.args))
+                    asked.answer.set_exception(copy.copy(error))
             return
         start = 0
         for asked in batch:

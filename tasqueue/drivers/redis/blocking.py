@@ -15,6 +15,7 @@ from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import Address, BlockingWire
 from tasqueue.drivers.redis.command import Command, Steps, lost_scripts, pack
 from tasqueue.drivers.redis.error import translate
+from tasqueue.drivers.redis.outage import Outage
 
 T = TypeVar("T")
 
@@ -39,10 +40,14 @@ class _Line:
 
 
 class BlockingDriver:
-    """Sends commands from any thread, also after a fork; never shares a connection."""
+    """Sends commands from any thread, also after a fork; never shares a connection.
 
-    def __init__(self, address: Address) -> None:
+    With an ``outage`` its user never gives up, and the log tells of it.
+    """
+
+    def __init__(self, address: Address, outage: Outage | None = None) -> None:
         self._address = address
+        self._outage = outage
         self._local = threading.local()
 
     def run(self, steps: Steps[T]) -> T:
@@ -70,6 +75,8 @@ class BlockingDriver:
             in_full = [commands[i].in_full() for i in lost]
             for i, reply in zip(lost, self._once(in_full), strict=True):
                 replies[i] = reply
+        if self._outage:
+            self._outage.answered(commands, replies)
         return replies
 
     def close(self) -> None:
@@ -103,7 +110,10 @@ class BlockingDriver:
             replies = [self._reply(line.wire) for _ in commands]
         except (RedisError, OSError) as error:
             line.drop()
-            raise translate(error, self._address.shown, self._address.origin) from error
+            told = translate(error, self._address.shown, self._address.origin)
+            if self._outage:
+                self._outage.lost(told)
+            raise told from error
         line.used_at = time.monotonic()
         return replies
 

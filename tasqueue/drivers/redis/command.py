@@ -36,6 +36,11 @@ class Command(NamedTuple):
     script: Script | None = None
     """The script that is called by its sha1; it is sent in full if the server lost it."""
 
+    @property
+    def name(self) -> str:
+        """What tells it from other commands, whatever it is called with."""
+        return str(self.args[0] if self.script is None else self.script.sha)
+
     def in_full(self) -> Command:
         """The same script call with the source, which also teaches it to the server."""
         if self.script is None:

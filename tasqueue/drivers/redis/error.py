@@ -24,7 +24,7 @@ from tasqueue.core.errors import BackendError, BackendRejected, BackendUnavailab
 _PASSING: Final = frozenset(
     {
         "LOADING", "READONLY", "CLUSTERDOWN", "NOREPLICAS", "MISCONF", "OOM", "UNBLOCKED",
-        "MASTERDOWN", "TRYAGAIN", "NOQUORUM",
+        "MASTERDOWN", "TRYAGAIN", "NOQUORUM", "BUSY",
     }
 )  # fmt: skip
 """First words of error replies of a server that cannot serve now."""
@@ -63,7 +63,7 @@ def translate(error: BaseException, address: str, origin: str) -> BackendError:
         return ScriptMissing(f"{address} does not know a script: {error}")
     word = _PASSING_KINDS.get(type(error).__name__)
     if word is not None:
-        return BackendUnavailable(f"{address} cannot serve now: {word} {error}")
+        return BackendUnavailable(f"{address} cannot serve now: {word} {error}", word)
     if isinstance(error, _DENIED):
         return BackendRejected(
             f"{address} refused the credentials or the command: {error}. {_hint(origin)}"
@@ -79,7 +79,7 @@ def translate(error: BaseException, address: str, origin: str) -> BackendError:
 def _from_reply(text: str, address: str) -> BackendError:
     word = text.partition(" ")[0]
     if word in _PASSING:
-        return BackendUnavailable(f"{address} cannot serve now: {text}")
+        return BackendUnavailable(f"{address} cannot serve now: {text}", word)
     if word in {"BADKEY", "WRONGTYPE"}:
         return WrongType(f"{address}: {text}")
     return BackendRejected(f"{address} refused: {text}")

@@ -15,6 +15,8 @@ NAMES: Final = (
 
 FLAGS: Final = "#!lua flags=allow-oom"
 """A full server must still be drained: claims and finishes free memory in the end."""
+FILLING: Final = frozenset({"enqueue"})
+"""Scripts that a full server refuses: what producers send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +27,9 @@ class Script:
     sha: str
 
 
-def assemble(shared: str, body: str) -> Script:
+def assemble(shared: str, body: str, flags: str = FLAGS) -> Script:
     """Join a script with what all scripts share."""
-    source = f"{FLAGS}\n{shared}\n{body}"
+    source = f"{flags}\n{shared}\n{body}"
     # SHA-1 is the server's name for a script, no protection.
     return Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
@@ -37,4 +39,5 @@ def script(name: str) -> Script:
     """Read one of `NAMES` from the package, once."""
     folder = files("tasqueue.drivers.redis") / "lua"
     shared = (folder / "common.lua").read_text()
-    return assemble(shared, (folder / f"{name}.lua").read_text())
+    flags = "#!lua" if name in FILLING else FLAGS
+    return assemble(shared, (folder / f"{name}.lua").read_text(), flags)

@@ -11,6 +11,7 @@ from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Steps, ask, command
 from tasqueue.drivers.redis.lease import RedisLease
+from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.reaper import RedisReaper
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
 
@@ -37,6 +38,9 @@ class RedisStore:
         """How long `Write` keeps what it writes, and the lists their jobs."""
         self._async = AsyncDriver(address)
         self._blocking = BlockingDriver(address)
+        outage = Outage(address.shown)
+        self._async_worker = AsyncDriver(address, outage)
+        self._blocking_worker = BlockingDriver(address, outage)
 
     def __repr__(self) -> str:
         return f"RedisStore({self.address.shown!r})"
@@ -70,19 +74,23 @@ class RedisStore:
 
     def lease(self, worker: WorkerInfo) -> RedisLease:
         """A worker's place in this store; nothing is sent before its first beat."""
-        return RedisLease(worker, self._async, blocking=self._blocking, keep=self.keep)
+        return RedisLease(
+            worker, self._async_worker, blocking=self._blocking_worker, keep=self.keep
+        )
 
     def reaper(self) -> RedisReaper:
         """What a supervisor does here for its children; from any thread, with its connection."""
-        return RedisReaper(self._blocking)
+        return RedisReaper(self._blocking_worker)
 
     async def aclose(self) -> None:
-        """Close the connection of this event loop; the next request makes a new one."""
+        """Close the connections of this event loop; the next request makes new ones."""
         await self._async.close()
+        await self._async_worker.close()
 
     def close(self) -> None:
-        """Close the connection of this thread; the next request makes a new one."""
+        """Close the connections of this thread; the next request makes new ones."""
         self._blocking.close()
+        self._blocking_worker.close()
 
 
 def _run_id(reply: bytes) -> str:
