@@ -126,9 +126,9 @@ async def test_a_server_that_is_busy_with_a_script_is_waited_for(
         with pytest.raises(BackendUnavailable, match="BUSY"):
             await store.perform(Read(["a"]))
         admin.script_kill()
+        await asyncio.to_thread(endless.join)
         await f.does("after")
     await store.aclose()
-    endless.join()
 
 
 def _run_for_ever(server: Valkey) -> None:
