@@ -145,21 +145,35 @@ class EnqueueUnconfirmed(EnqueueError):
 
 
 class JobError(TasqueueError):
-    """A job ended badly."""
-
-
-class JobFailed(JobError):
-    """A job used up its attempts.
+    """A job ended badly.
 
     Attributes:
         job_id: the job's ID.
-        reason: the text of its last error, as stored in ``PrevErr``.
+        message: the text of its last error, as stored in ``PrevErr``.
+        type: the name of the last error's class; "" if the job ran elsewhere than in an `App`.
+        traceback: where it was raised, in the worker, as text (its last 16 KiB); "" as above.
     """
 
-    def __init__(self, job_id: str, reason: str) -> None:
-        super().__init__(f"job {job_id} failed: {reason}")
+    def __init__(
+        self,
+        text: str,
+        *,
+        job_id: str = "",
+        message: str = "",
+        type: str = "",  # noqa: A002 -- the attribute's name
+        traceback: str = "",
+    ) -> None:
+        super().__init__(text)
         self.job_id = job_id
-        self.reason = reason
+        self.message = message
+        self.type = type
+        self.traceback = traceback
+        if traceback:
+            self.add_note(f"In the worker:\n{traceback}")
+
+
+class JobFailed(JobError):
+    """A job used up its attempts."""
 
 
 class JobTimeout(JobError):

@@ -22,6 +22,8 @@ TURN: Final = "t"
 """Key in ``Job.ext``: the token that sent this message back, so that its bytes are unique."""
 GROUP: Final = "g"
 """Key in ``Job.ext``: the group whose callback this job is."""
+ERROR: Final = "e"
+"""Key in ``Job.ext`` of a record: the last error's class and its traceback, a list of two texts."""
 
 
 # -- outcomes: how one attempt went --------------------------------------------------------------
@@ -47,6 +49,8 @@ class Failed:
     """How long to wait before the next attempt, if there is one."""
     final: bool = False
     """No further attempt, whatever is left."""
+    origin: tuple[str, str] | None = None
+    """The error's class and its traceback, for the record alone; None keeps Go's bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,14 @@ def recorded(message: JobMessage, status: JobStatus, now_ns: int) -> JobMessage:
     return JobMessage(meta, message.job)
 
 
+def _explained(record: JobMessage, outcome: Outcome) -> JobMessage:
+    """The record of a failure, with what Python knows of it."""
+    if not isinstance(outcome, Failed) or outcome.origin is None:
+        return record
+    ext = record.job.ext | {ERROR: list(outcome.origin)}
+    return JobMessage(record.meta, dataclasses.replace(record.job, ext=ext))
+
+
 def decide(message: JobMessage, outcome: Outcome, around: Circumstances) -> Decision:
     """What follows from how an attempt went (Go: server.go, execJob and retryJob).
 
@@ -195,7 +207,7 @@ def _fail(message: JobMessage, outcome: Failed, around: Circumstances) -> Finish
     released, errors = _release(followers, around, None)
     record = recorded(message, JobStatus.FAILED, around.now_ns)
     record.meta.prev_err = f"{outcome.error} ({errors})" if errors else outcome.error
-    return Finish(record, outcome.result, released)
+    return Finish(_explained(record, outcome), outcome.result, released)
 
 
 def _release(
@@ -235,4 +247,5 @@ def _again(message: JobMessage, outcome: Failed | Postponed, around: Circumstanc
     meta = dataclasses.replace(meta, status=JobStatus.QUEUED, processed_at_ns=None)
     successor = JobMessage(meta, job)
     due_ns = around.now_ns + outcome.delay_ns if outcome.delay_ns > 0 else None
-    return Again(recorded(successor, status, around.now_ns), Entry(successor, due_ns), result)
+    record = _explained(recorded(successor, status, around.now_ns), outcome)
+    return Again(record, Entry(successor, due_ns), result)

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextvars import ContextVar
 from typing import Final
 
-from tasqueue.core.errors import TaskNotFound
+from tasqueue.core.errors import ConfigurationError
 from tasqueue.core.job import JobMessage, Meta
 
 LOGGER: Final = logging.getLogger("tasqueue")
@@ -75,12 +75,16 @@ def current_job() -> JobContext:
     """The context of the job that this code runs in.
 
     Raises:
-        TaskNotFound: no job runs here.
+        ConfigurationError: no job runs here.
     """
     try:
         return _CURRENT.get()
     except LookupError:
-        raise TaskNotFound("no job runs here: current_job() is for code inside a task") from None
+        msg = (
+            "no job runs here: a job's context is there while a worker runs its task; to call such "
+            "a function elsewhere, pass it a JobContext as its first argument"
+        )
+        raise ConfigurationError(msg) from None
 
 
 def enter(ctx: JobContext) -> None:

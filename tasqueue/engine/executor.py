@@ -6,11 +6,14 @@ import asyncio
 import contextvars
 import inspect
 import random
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import TracebackType
 from typing import Any, Final
 
-from tasqueue.core.errors import Cancel, JobTimeout, Reject, Retry, Snooze
+from tasqueue.core.errors import Cancel, JobSignal, JobTimeout, Reject, Retry, Snooze
 from tasqueue.core.job import JobMessage
 from tasqueue.core.lifecycle import Failed, Outcome, Postponed, Succeeded
 from tasqueue.core.timing import span_ns
@@ -18,6 +21,9 @@ from tasqueue.engine.context import LOGGER, JobContext, enter
 from tasqueue.engine.registry import Task
 
 _SECOND_NS: Final = 1_000_000_000
+_PACKAGE: Final = __name__.partition(".")[0]
+MAX_ERROR: Final = 16 << 10
+"""Bytes that are kept of an error's text, and of its traceback."""
 
 
 class Executor:
@@ -39,7 +45,7 @@ class Executor:
         outcome = _failure(task, message, error)
         over = outcome.final or message.meta.retried >= message.meta.max_retry
         await _callback(task.opts.failed_cb if over else task.opts.retrying_cb, ctx, error)
-        return Failed(outcome.error, ctx.saved, outcome.delay_ns, outcome.final)
+        return replace(outcome, result=ctx.saved)
 
     def close(self) -> None:
         """Take no more calls; threads that still run are not waited for."""
@@ -118,16 +124,41 @@ async def _callback(callback: Callable[..., Any] | None, *args: Any) -> None:
 
 def _failure(task: Task, message: JobMessage, error: BaseException) -> Failed:
     text = _text(error)
+    origin = _origin(error) if task.explains else None
     if isinstance(error, Cancel):
-        return Failed(f"cancelled: {text}", final=True)
+        return Failed(f"cancelled: {text}", final=True, origin=origin)
     if isinstance(error, Reject):
-        return Failed(text, final=True)
+        return Failed(text, final=True, origin=origin)
     if isinstance(error, Retry) and error.after is not None:
-        return Failed(text, delay_ns=span_ns(error.after))
+        return Failed(text, delay_ns=span_ns(error.after), origin=origin)
     delay_ns = task.retry_backoff.delay_ns(message.meta.retried + 1, random.random)
-    return Failed(text, delay_ns=delay_ns)
+    return Failed(text, delay_ns=delay_ns, origin=origin)
 
 
 def _text(error: BaseException) -> str:
     """What is kept as ``PrevErr``: the error's own text, as Go's ``err.Error()``."""
-    return str(error) or type(error).__name__
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 -- user code may raise anything
+        text = f"{type(error).__name__}, whose text cannot be read: {type(broken).__name__}"
+    return _sound(text)[:MAX_ERROR].decode(errors="ignore") or type(error).__name__
+
+
+def _origin(error: BaseException) -> tuple[str, str] | None:
+    """An error's class and traceback, without our own frames before the handler's."""
+    if isinstance(error, JobSignal | JobTimeout):
+        return None
+    trace = error.__traceback__
+    while trace and trace.tb_next and _is_ours(trace):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    return type(error).__qualname__, _sound(text)[-MAX_ERROR:].decode(errors="ignore")
+
+
+def _is_ours(trace: TracebackType) -> bool:
+    return str(trace.tb_frame.f_globals.get("__name__")).startswith(f"{_PACKAGE}.")
+
+
+def _sound(text: str) -> bytes:
+    """A text as bytes that any reader of the wire can take."""
+    return text.encode(errors="backslashreplace")

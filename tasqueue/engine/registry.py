@@ -47,6 +47,8 @@ class Task:
     """How long a failed job waits; None retries at once, as Go does."""
     result_ttl: timedelta | None = None
     """How long record and result are kept after the end; None is as the results store says."""
+    explains: bool = False
+    """Whether a failure's record says its class and traceback, which Go's records do not."""
 
     @property
     def is_async(self) -> bool:

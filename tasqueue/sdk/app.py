@@ -231,6 +231,7 @@ class App:
             opts=TaskOpts(queue=settings.queue),
             backoff=settings.backoff,
             result_ttl=settings.result_ttl,
+            explains=True,
         )
         if not self._client.is_memory:
             self._client.hint = f"tasqueue worker {app_path(self, function.__module__)}"

@@ -16,6 +16,7 @@ from tasqueue.core.errors import (
     ResultTimeout,
 )
 from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
+from tasqueue.core.lifecycle import ERROR
 from tasqueue.core.ports import JOB_KEY, Parked, Pause, Read, Request, Workers
 from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import SYSTEM
@@ -96,10 +97,21 @@ def finished(message: JobMessage) -> JobMessage:
 
 def failure(message: JobMessage) -> JobError:
     """The exception that a failed job is to its caller."""
-    reason = message.meta.prev_err or "it says no reason"
+    reason, (kind, trace) = message.meta.prev_err, _origin(message)
+    facts = {"job_id": message.id, "message": reason, "type": kind, "traceback": trace}
     if timed_out(reason):
-        return JobTimeout(f"job {message.id} ran out of its own time: {reason}")
-    return JobFailed(message.id, reason)
+        return JobTimeout(f"job {message.id} ran out of its own time: {reason}", **facts)
+    named = f"{kind}: {reason}" if kind and kind != reason else reason
+    return JobFailed(f"job {message.id} failed: {named or 'it says no reason'}", **facts)
+
+
+def _origin(message: JobMessage) -> tuple[str, str]:
+    """The last error's class and traceback, where the record has them."""
+    match message.job.ext.get(ERROR):
+        case [str() as kind, str() as trace]:
+            return kind, trace
+        case _:
+            return "", ""
 
 
 def timed_out(reason: str) -> bool:

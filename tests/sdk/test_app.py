@@ -1,6 +1,7 @@
 """An app as its users see it: declare, send, wait, fail; on memory and on a real Valkey."""
 
 import asyncio
+import copy
 import dataclasses
 import functools
 import operator
@@ -30,7 +31,8 @@ from tasqueue.core.errors import (
     Retry,
     Unsupported,
 )
-from tasqueue.core.job import Job, JobStatus
+from tasqueue.core.job import Job, JobMessage, JobStatus, Meta
+from tasqueue.core.lifecycle import ERROR, TURN
 from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import JobContext, current_job
 from tasqueue.engine.plan import enqueue, get_job
@@ -330,6 +332,65 @@ def test_a_failing_job_is_tried_again_and_then_fails_its_caller(app: App) -> Non
     assert failing.status() == JobStatus.FAILED
 
 
+def test_a_failure_carries_its_class_its_text_and_where_it_was_raised(app: App) -> None:
+    class OutOfStockError(KeyError):
+        pass
+
+    @app.task
+    def order(item: str) -> None:
+        raise OutOfStockError(item)
+
+    with pytest.raises(JobFailed) as caught:
+        order.delay("pears").get(timeout=PATIENCE)
+    error = copy.copy(caught.value)  # made anew, as by a pickle between processes
+    assert error.type.endswith("OutOfStockError")
+    assert error.message == "'pears'"
+    assert str(error) == f"job {error.job_id} failed: {error.type}: 'pears'"
+    assert error.traceback.startswith("Traceback")
+    assert "in order\n    raise OutOfStockError(item)" in error.traceback
+    assert "tasqueue/sdk" not in error.traceback
+    assert error.__notes__ == [f"In the worker:\n{error.traceback}"]
+
+
+def test_a_long_traceback_is_kept_from_its_end(app: App) -> None:
+    @app.task(retries=1, backoff=0)
+    def talk(ctx: JobContext) -> None:
+        raise ValueError(f"\ud800{'x' * 100_000} {ctx.attempt}")
+
+    with pytest.raises(JobFailed) as caught:
+        talk.delay().get(timeout=PATIENCE)
+    error = caught.value
+    assert error.traceback.endswith("x 2\n")
+    assert len(error.traceback) == len(error.message) == 16 << 10
+    assert error.message.startswith("\\ud800xxx")
+
+
+def test_an_error_that_cannot_say_what_it_is_fails_the_job_all_the_same(app: App) -> None:
+    class SilentError(Exception):
+        def __str__(self) -> str:
+            raise KeyError
+
+    @app.task
+    def fail() -> None:
+        raise SilentError
+
+    with pytest.raises(JobFailed, match="SilentError, whose text cannot be read: KeyError"):
+        fail.delay().get(timeout=PATIENCE)
+
+
+def test_the_class_and_traceback_lie_in_the_record_alone(app: App) -> None:
+    @app.task(retries=3, backoff=3600)
+    def fail() -> None:
+        raise ValueError("no")
+
+    job = fail.delay()
+    until = SYSTEM.monotonic() + PATIENCE
+    while job.status() != JobStatus.RETRYING:
+        assert SYSTEM.monotonic() < until
+    record = app._client.ask(get_job(job.id), "x")
+    assert list(record.job.ext) == [TURN, ERROR]
+
+
 def test_a_job_that_runs_out_of_its_own_time_says_so(app: App) -> None:
     @app.task(timeout=0.05)
     async def slow() -> None:
@@ -424,6 +485,18 @@ def test_the_running_job_is_known_inside_it(app: App) -> None:
     job = sync.delay()
     assert job.get(timeout=PATIENCE) == job.id
     assert awaited.delay().get(timeout=PATIENCE)
+
+
+def test_outside_a_job_there_is_no_context_and_the_error_says_what_to_do(memory_app: App) -> None:
+    @memory_app.task
+    def wants(ctx: JobContext, word: str) -> str:
+        return word
+
+    for call in (current_job, lambda: wants("x")):
+        with pytest.raises(ConfigurationError, match=r"no job runs here: .* pass it a JobContext"):
+            call()
+    ctx = JobContext(JobMessage(Meta("id"), Job("wants")))
+    assert wants(ctx, "x") == "x"  # type: ignore[call-arg, arg-type]
 
 
 def test_a_task_with_a_context_can_be_called_with_one(memory_app: App) -> None:

@@ -99,7 +99,7 @@ def test_looks_come_less_often_but_never_later_than_the_end() -> None:
 def test_a_stored_failure_becomes_an_exception_that_says_why() -> None:
     failed = failure(message("failed", prev_err="ValueError: no"))
     assert isinstance(failed, JobFailed)
-    assert (failed.job_id, failed.reason) == ("id", "ValueError: no")
+    assert (failed.job_id, failed.message, failed.type) == ("id", "ValueError: no", "")
     assert "no reason" in str(failure(message("failed")))
     assert isinstance(
         failure(message("failed", prev_err="context deadline exceeded: no end within 3 s")),
