@@ -61,3 +61,7 @@ pin:
 # The site on a local port, rebuilt at each save.
 docs-serve:
     NO_MKDOCS_2_WARNING=1 mkdocs serve
+
+# The whole fault matrix (docs/design/faults.md): real processes, minutes; ends with its figures.
+faults *args:
+    python -m pytest tests/faults -m "faults or slow_fault" {{ args }}

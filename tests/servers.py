@@ -63,6 +63,11 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
+    def folder(self) -> Path:
+        """Where it keeps its files."""
+        return self._folder
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

@@ -1,0 +1,216 @@
+"""Where a fault happens: a server with a journal, worker processes, and a proxy between them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from tasqueue.drivers.redis.keys import queue_keys
+from tasqueue.drivers.redis.process import parse
+from tests.faults import diary
+from tests.faults.diary import Note
+from tests.faults.load import QUEUE, Fate, Load
+from tests.faults.oracle import RSS_LIMIT, Verdict, judge
+from tests.faults.witness import AOF, Witness, listen
+from tests.parity.program import ROOT
+from tests.servers import Valkey, valkey
+
+LEASE: Final = 3.0
+PATIENCE: Final = 90.0
+"""Seconds after which something hangs; no fault needs so long, on any machine."""
+
+
+def until(look: Callable[[], Any], what: str, *, within: float = PATIENCE) -> Any:
+    """What ``look`` returns once that is true; the server may be away meanwhile."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            if seen := look():
+                return seen
+        except RedisError:
+            pass
+        time.sleep(0.03)
+    raise AssertionError(f"waited {within:.0f} s in vain for {what}")
+
+
+def lasting(seconds: float) -> None:
+    """Let a fault last; how long it lasts is the fault itself, and nothing is expected by then."""
+    time.sleep(seconds)
+
+
+class Hand:
+    """One worker process."""
+
+    def __init__(
+        self, name: str, folder: Path, command: Sequence[str], env: dict[str, str]
+    ) -> None:
+        self.name = name
+        self.diary = folder / f"{name}.diary"
+        self._log = folder / f"{name}.log"
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | env, stdout=subprocess.DEVNULL, stderr=log
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def notes(self, event: str = "") -> list[Note]:
+        return [note for note in diary.read([self.diary]) if event in {"", note.event}]
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self.process.kill()
+        self.process.wait()
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def term(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        """End in good order; returns the exit code."""
+        if self.process.poll() is None:
+            self.resume()
+            until(lambda: self.notes("ready") or self.process.poll() is not None, "its start")
+            self.term()
+        return self.process.wait(timeout=PATIENCE)
+
+    def peak_memory(self) -> int:
+        """Bytes of the largest resident set so far; 0 for a process that is gone."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0
+        sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+        return int(sizes[0]) * 1024 if sizes else 0
+
+
+class Site:
+    """One test's world."""
+
+    def __init__(self, server: Valkey, folder: Path, *, journal: bool) -> None:
+        self.server = server
+        self.folder = folder
+        self.conn: Redis = server.client()
+        self.hands: list[Hand] = []
+        self._journal = journal
+
+    def hire(
+        self,
+        count: int = 1,
+        *,
+        url: str = "",
+        fail: str = "",
+        env: dict[str, str] | None = None,
+        **flags: object,
+    ) -> list[Hand]:
+        """Start workers; ``fail`` is a failpoint, which one of them will die at."""
+        return [self._hire(url or self.server.url, fail, env or {}, flags) for _ in range(count)]
+
+    def _hire(self, url: str, fail: str, env: dict[str, str], flags: dict[str, object]) -> Hand:
+        name = f"worker-{len(self.hands)}"
+        command = [sys.executable, "-m", "tests.faults.worker", "--url", url]
+        command += ["--diary", str(self.folder / f"{name}.diary")]
+        for flag, value in ({"queue": QUEUE, "lease": LEASE} | flags).items():
+            command += [f"--{flag}", str(value)]
+        if fail:
+            env = env | {"TQ_FAIL": fail, "TQ_FAIL_ONCE": str(self.folder / "failed")}
+        hand = Hand(name, self.folder, command, env)
+        self.hands.append(hand)
+        return hand
+
+    @property
+    def failed(self) -> bool:
+        """Whether a process has died at its failpoint."""
+        return (self.folder / "failed").exists()
+
+    def notes(self, event: str = "") -> list[Note]:
+        """What all workers wrote down."""
+        return [note for hand in self.hands for note in hand.notes(event)]
+
+    def started(self) -> int:
+        return len(self.notes("start"))
+
+    def registered(self) -> int:
+        found: Any = self.conn.hlen(queue_keys(QUEUE).beats)
+        return int(found)
+
+    def _registered_pids(self) -> set[int]:
+        found: Any = self.conn.hvals(queue_keys(QUEUE).workers)
+        places = [parse(place.decode()) for place in found]
+        return {place.pid for place in places if place is not None}
+
+    def ended(self) -> int:
+        """How many jobs have come to their end, whatever it is."""
+        keys, conn = queue_keys(QUEUE), self.conn
+        store: Any = conn
+        parked = sum(store.llen(keys.parked_jobs(n.decode())) for n in store.smembers(keys.parked))
+        return int(store.zcard("tq:res:success") + store.zcard("tq:res:failed") + parked)
+
+    def progress(self, load: Load, step: Callable[[], None]) -> None:
+        """Do a harm, and wait for some job to end after it, if there is one left."""
+        before = self.ended()
+        step()
+        until(lambda: self.ended() > before or self.ended() >= len(load.fates), "progress")
+
+    def finish(self, load: Load, *, within: float = PATIENCE) -> Verdict:
+        """Wait for the end of all work, stop the workers in good order, and judge."""
+        until(lambda: self.ended() >= len(load.fates), "the end of all jobs", within=within)
+        peak = max((hand.peak_memory() for hand in self.hands), default=0)
+        assert peak < RSS_LIMIT, f"a worker took {peak:,} bytes"
+        self.sign_off()
+        return judge(self.conn, QUEUE, load.fates, self.witness())
+
+    def sign_off(self) -> None:
+        """Let the workers reap their dead, and stop them; each must end with 0."""
+        alive = [hand for hand in self.hands if hand.process.poll() is None]
+        if alive:
+            pids = {hand.pid for hand in alive}
+            until(lambda: self._registered_pids() <= pids, "the reaping of the dead")
+        codes = {hand.name: hand.stop() for hand in alive}
+        assert set(codes.values()) <= {0}, codes
+
+    def witness(self) -> Witness | None:
+        return listen(self.server.folder) if self._journal else None
+
+    def dismiss(self) -> None:
+        for hand in self.hands:
+            if hand.process.poll() is None:
+                hand.resume()
+                hand.kill()
+        self.conn.close()
+
+
+@contextmanager
+def site(folder: Path, *, journal: bool = True, **options: str) -> Iterator[Site]:
+    """Open a site; ``options`` are the server's."""
+    kept = {name.replace("-", "_"): value for name, value in AOF.items()} if journal else {}
+    with valkey(aof=journal, **(kept | options)) as server:
+        here = Site(server, folder, journal=journal)
+        try:
+            yield here
+        finally:
+            here.dismiss()
+
+
+def completed(load: Load) -> int:
+    """How many jobs of a load end well."""
+    return sum(fate is Fate.COMPLETED for fate in load.fates.values())

@@ -1,0 +1,102 @@
+"""The handlers of the fault suite's workers; a payload is a JSON object."""
+
+import asyncio
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from tasqueue import JobContext
+from tests.faults.diary import Diary
+
+Handler = Callable[[bytes, JobContext], Awaitable[None]]
+
+
+def _of(payload: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(payload or b"{}")
+    return found
+
+
+async def work(payload: bytes, ctx: JobContext) -> None:
+    """Take ``ms`` milliseconds."""
+    if ms := _of(payload).get("ms"):
+        await asyncio.sleep(ms / 1000)
+    ctx.save(payload)
+
+
+async def flaky(payload: bytes, ctx: JobContext) -> None:
+    """Fail the first ``n`` attempts."""
+    if ctx.meta.retried < _of(payload)["n"]:
+        raise RuntimeError("not yet")
+    ctx.save(payload)
+
+
+async def bad(payload: bytes, ctx: JobContext) -> None:
+    """Fail always."""
+    raise RuntimeError("never")
+
+
+async def gated(payload: bytes, ctx: JobContext) -> None:
+    """Wait until the file ``gate`` exists."""
+    gate = Path(_of(payload)["gate"])
+    while not gate.exists():  # noqa: ASYNC110, ASYNC240 -- another process makes the file
+        await asyncio.sleep(0.02)
+    ctx.save(payload)
+
+
+async def crash(payload: bytes, ctx: JobContext) -> None:
+    """Take the process down, in the way named ``how``."""
+    how = _of(payload)["how"]
+    if how == "exit":
+        os._exit(1)
+    elif how == "abort":
+        os.abort()
+    elif how == "segfault":
+        ctypes.string_at(0)
+    elif how == "memory":
+        await asyncio.to_thread(_eat)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _eat() -> None:
+    """What the kernel's OOM killer does, as near as a process can come by itself."""
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.RLIM_INFINITY))
+    try:
+        eaten = [bytearray(1 << 26) for _ in range(64)]
+        sys.stderr.write(f"{len(eaten)} pieces fit\n")
+    except MemoryError:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def block(payload: bytes, ctx: JobContext) -> None:
+    """Hold the event loop, or the GIL, for ``ms`` milliseconds."""
+    wanted = _of(payload)
+    if wanted["how"] == "gil":
+        # PyDLL keeps the GIL while the C function runs.
+        ctypes.PyDLL(None).usleep(int(wanted["ms"] * 1000))
+    else:
+        time.sleep(wanted["ms"] / 1000)  # noqa: ASYNC251 -- the fault itself
+    ctx.save(payload)
+
+
+TASKS: Final[dict[str, Handler]] = {
+    handler.__name__: handler for handler in (work, flaky, bad, gated, crash, block)
+}
+
+
+def noted(diary: Diary, handler: Handler) -> Handler:
+    """Note the start and the end of each run."""
+
+    async def run(payload: bytes, ctx: JobContext) -> None:
+        diary.note("start", ctx.id, ctx.meta.retried)
+        await handler(payload, ctx)
+        diary.note("end", ctx.id)
+
+    return run

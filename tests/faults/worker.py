@@ -1,0 +1,63 @@
+"""A worker process of the fault suite: ``python -m tests.faults.worker --url … --diary …``.
+
+The environment may ask for a failpoint: ``TQ_FAIL=settle:after:3``, ``TQ_FAIL_ONCE=<file>``.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tasqueue import Server, ServerOpts, TaskOpts
+from tasqueue.brokers.redis_broker import RedisBroker
+from tasqueue.engine.registry import Task
+from tasqueue.results.redis_results import RedisResults
+from tests.faults import failpoint
+from tests.faults.diary import Diary
+from tests.faults.task import TASKS, noted
+
+HOUR = 3600.0
+
+
+def _flags() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--diary", type=Path, required=True)
+    parser.add_argument("--queue", required=True)
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--lease", type=float, default=3.0)
+    parser.add_argument("--grace", type=float, default=10.0)
+    return parser.parse_args()
+
+
+async def main() -> None:
+    flags = _flags()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    diary = Diary(flags.diary)
+    diary.listen()
+    if fail := os.environ.get("TQ_FAIL"):
+        failpoint.install(fail, Path(os.environ["TQ_FAIL_ONCE"]))
+    broker = RedisBroker.from_url(flags.url)
+    results = RedisResults.from_url(flags.url, expiry=HOUR)
+    opts = ServerOpts(broker=broker, results=results, grace=flags.grace, lease_seconds=flags.lease)
+    server = Server(opts)
+    for name in flags.tasks.split(","):
+        task_opts = TaskOpts(queue=flags.queue, concurrency=flags.concurrency)
+        server.add_task(Task(name=name, handler=noted(diary, TASKS[name]), opts=task_opts))
+    running = asyncio.create_task(server.start())
+    stops: set[asyncio.Task[None]] = set()
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, lambda: stops.add(asyncio.create_task(server.stop()))
+    )
+    diary.note("ready")
+    await running
+    for back_end in (broker, results):
+        await back_end.close()
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
