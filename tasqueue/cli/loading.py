@@ -48,7 +48,9 @@ def chosen_target(argument: str | None, option: str | None = None) -> Target:
         UsageError: nobody says one, or the command line says two.
     """
     if argument and option and argument != option:
-        raise UsageError(f"Two apps are named, {argument!r} and -A {option!r}: leave one out.", USAGE)
+        raise UsageError(
+            f"Two apps are named, {argument!r} and -A {option!r}: leave one out.", USAGE
+        )
     if argument or option:
         return Target(argument or option or "", "the command line")
     if said := os.environ.get(_VARIABLE):
@@ -56,8 +58,8 @@ def chosen_target(argument: str | None, option: str | None = None) -> Target:
     if said := _project_target():
         return Target(said, f"[tool.tasqueue] of {Path.cwd() / _PROJECT}")
     raise UsageError(
-        f"Which app? Write `tasqueue worker MODULE:APP`, such as shop.tasks:app, or set {_VARIABLE}, "
-        f'or put app = "MODULE:APP" under [tool.tasqueue] in {_PROJECT}.',
+        "Which app? Write `tasqueue worker MODULE:APP`, such as shop.tasks:app, or set "
+        f'{_VARIABLE}, or put app = "MODULE:APP" under [tool.tasqueue] in {_PROJECT}.',
         USAGE,
     )
 
@@ -71,7 +73,8 @@ def _project_target() -> str:
         return ""
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read {path}: {error}. Mend it, or name the app.", USAGE) from None
-    section = settings.get("tool", {}).get("tasqueue", {})
+    tool = settings.get("tool")
+    section = tool.get("tasqueue") if isinstance(tool, dict) else None
     said = section.get("app", "") if isinstance(section, dict) else ""
     if not isinstance(said, str):
         raise UsageError(f"[tool.tasqueue] app in {path} is not a string.", USAGE)
@@ -107,7 +110,7 @@ def _imported(name: str, origin: str) -> ModuleType:
             advice = "Run this in the folder that holds it, or correct the name"
             raise UsageError(f"{text} {Path.cwd()} or on sys.path. {advice}.") from None
         raise _broken(name, error) from error
-    except (Exception, SystemExit) as error:  # noqa: BLE001 -- a module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise _broken(name, error) from error
 
 

@@ -41,7 +41,7 @@ def worker(
 def _refuse_memory(app: App) -> None:
     if scheme(app.url) == MEMORY:
         raise UsageError(
-            "This app is on memory://, which lives inside one process: a worker elsewhere would see "
-            "no job. Give it redis://HOST:6379/0; sqlite:///jobs.db comes with a later version.",
+            "This app is on memory://, which lives inside one process: a worker elsewhere sees no "
+            "job of it. Use redis://HOST:6379/0 (sqlite:///jobs.db comes with a later version).",
             USAGE,
         )

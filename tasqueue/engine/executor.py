@@ -17,6 +17,7 @@ from tasqueue.core.errors import Cancel, JobSignal, JobTimeout, Reject, Retry, S
 from tasqueue.core.job import JobMessage
 from tasqueue.core.lifecycle import Failed, Outcome, Postponed, Succeeded
 from tasqueue.core.timing import span_ns
+from tasqueue.engine import journal
 from tasqueue.engine.context import LOGGER, JobContext, enter
 from tasqueue.engine.registry import Task
 
@@ -36,6 +37,7 @@ class Executor:
     async def attempt(self, task: Task, message: JobMessage, ctx: JobContext) -> Outcome:
         """Run the handler and its callbacks once. Raises only CancelledError, when cancelled."""
         enter(ctx)
+        journal.started(ctx)
         error = await self._call(task, message, ctx)
         if error is None:
             await _callback(task.opts.success_cb, ctx)
@@ -44,8 +46,14 @@ class Executor:
             return Postponed(span_ns(error.after))
         outcome = _failure(task, message, error)
         over = outcome.final or message.meta.retried >= message.meta.max_retry
+        journal.failed(ctx, error, "failed" if over else "retry")
         await _callback(task.opts.failed_cb if over else task.opts.retrying_cb, ctx, error)
         return replace(outcome, result=ctx.saved)
+
+    @property
+    def threads(self) -> int:
+        """Threads that run a handler now, waited for or not."""
+        return len(self._running)
 
     def close(self) -> None:
         """Take no more calls; threads that still run are not waited for."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tasqueue.core.chain import Chain, ChainMessage
 from tasqueue.core.errors import BackendError
@@ -36,11 +37,15 @@ from tasqueue.engine.worker import Worker
 
 T = TypeVar("T")
 
-__all__ = ["Server", "ServerOpts", "Task", "TaskOpts"]
+__all__ = ["Leftover", "Server", "ServerOpts", "Task", "TaskOpts"]
 
 _PAGE: Final = 100
 _LONGEST_PAGE: Final = 10_000
 _OUTAGE: Final = 0.5
+_LONGEST_OUTAGE: Final = 4.0
+"""Seconds between the tries of a worker that starts while its broker is away."""
+_LAST_FLUSH: Final = 2.0
+"""Seconds for what is decided to be written, when the time for running jobs is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +63,15 @@ class ServerOpts:
     clock: Clock = SYSTEM
 
 
+class Leftover(NamedTuple):
+    """What a server that has stopped could not put in order."""
+
+    threads: int = 0
+    """Threads of jobs that were given back, and that run on: nothing can end them from here."""
+    queues: tuple[str, ...] = ()
+    """Queues that it could not sign off from: others will find its jobs there."""
+
+
 class Server:
     """Registers tasks, runs their jobs, enqueues and answers (Go: Server).
 
@@ -70,6 +84,8 @@ class Server:
         self._store: Store | None = None
         self._running: _Running | None = None
         self._stop_asked = False
+        self.leftover: Leftover = Leftover()
+        """What the last `start` left behind when it returned."""
 
     # -- tasks -----------------------------------------------------------------------------------
 
@@ -186,19 +202,24 @@ class Server:
         """Run jobs until `stop`, or until the awaiting task is cancelled: both drain."""
         running = self._running = _Running(self._opts, self._registry)
         if self._stop_asked:
-            running.stop()
+            running.stop(self._opts.grace)
         try:
             await running.run(self._opened, self._announce)
         finally:
             self._running = None
+            self.leftover = running.leftover
             if self._store is not None:
                 await self._store.aclose()
 
-    async def stop(self) -> None:
-        """Take no more jobs, let the running ones end, and make `start` return."""
+    async def stop(self, grace: float | None = None) -> None:
+        """Take no more jobs, let the running ones end, and make `start` return.
+
+        ``grace``: seconds that they get from now, instead of the server's own; it may be infinite,
+        and a second call may change it.
+        """
         self._stop_asked = True
         if self._running is not None:
-            self._running.stop()
+            self._running.stop(self._opts.grace if grace is None else grace)
             await self._running.ended.wait()
 
     async def _opened(self) -> Store:
@@ -224,10 +245,15 @@ class _Running:
         self._opts = opts
         self._registry = registry
         self._stop = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._deadline: float | None = None
         self.ended = asyncio.Event()
+        self.leftover = Leftover()
 
-    def stop(self) -> None:
+    def stop(self, grace: float) -> None:
+        self._deadline = self._opts.clock.monotonic() + grace
         self._stop.set()
+        self._moved.set()
 
     async def run(
         self,
@@ -237,7 +263,9 @@ class _Running:
         queues, clock = self._registry.queues(), self._opts.clock
         executor = Executor(sum(queues.values()))
         try:
-            store = await opened()
+            store = await self._unless_stopped(opened())
+            if store is None:
+                return
             lease = store.lease(
                 WorkerInfo(queues=tuple(queues), lease_seconds=self._opts.lease_seconds)
             )
@@ -258,16 +286,27 @@ class _Running:
             if queues:
                 heart.start()
             try:
-                await insisted(lambda: announce(store), clock)
+                await self._unless_stopped(insisted(lambda: announce(store), clock))
                 await self._stop.wait()
             finally:
                 await self._drain(workers, claiming, lease)
                 await heart.stop(clock)
                 await cancelled(beside)
-                await _leave(lease, tuple(queues))
+                left = await _leave(lease, tuple(queues))
+                self.leftover = Leftover(executor.threads, left)
         finally:
             executor.close()
             self.ended.set()
+
+    async def _unless_stopped(self, step: Awaitable[T]) -> T | None:
+        """Do a step that may take for ever; None if `stop` came first."""
+        doing = asyncio.ensure_future(step)
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait((doing, stopped), return_when=FIRST_COMPLETED)
+            return doing.result() if doing.done() else None
+        finally:
+            await cancelled([doing, stopped])
 
     async def _drain(
         self, workers: list[Worker], claiming: list[asyncio.Task[None]], lease: Any
@@ -280,40 +319,62 @@ class _Running:
         except BackendError as error:
             LOGGER.warning("the broker is away while stopping: %s", error)
         await cancelled(claiming)
-        try:
-            async with asyncio.timeout(self._opts.grace):
-                await asyncio.gather(*[worker.drained() for worker in workers])
-        except TimeoutError:
-            LOGGER.warning("jobs still run after %s s: they are given back", self._opts.grace)
+        if not await self._in_time([worker.drained() for worker in workers]):
+            LOGGER.warning("jobs still run, and the time to end is over: they are given back")
         for worker in workers:
             worker.cancel()
+        flushed = [asyncio.create_task(worker.committer.flushed()) for worker in workers]
+        if flushed:
+            await asyncio.wait(flushed, timeout=_LAST_FLUSH)
+        await cancelled(flushed)
+
+    async def _in_time(self, ends: list[Coroutine[Any, Any, None]]) -> bool:
+        """Wait for all ends until the deadline, which `stop` may move meanwhile."""
+        clock = self._opts.clock
+        if self._deadline is None:
+            self._deadline = clock.monotonic() + self._opts.grace
+        all_ended = asyncio.ensure_future(asyncio.gather(*ends))
+        while not all_ended.done() and (left := self._deadline - clock.monotonic()) > 0:
+            self._moved.clear()
+            moved = asyncio.ensure_future(self._moved.wait())
+            limit = None if left == math.inf else left
+            await asyncio.wait((all_ended, moved), timeout=limit, return_when=FIRST_COMPLETED)
+            moved.cancel()
+        in_time = all_ended.done()
+        all_ended.cancel()
+        await asyncio.gather(all_ended, return_exceptions=True)
+        return in_time
 
 
 async def insisted(step: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Try a step for as long as it takes; the log tells of its first failure."""
-    level = logging.WARNING
+    """Try a step for as long as it takes, with one line in the log for each try."""
+    wait = _OUTAGE
     while True:
         try:
             return await step()
         except BackendError as error:
-            LOGGER.log(level, "a worker starts, and waits for its broker: %s", error)
-            level = logging.DEBUG
-            await clock.sleep(_OUTAGE)
+            LOGGER.warning("cannot reach the broker, trying again in %g s: %s", wait, error)
+            await clock.sleep(wait)
+            wait = min(2 * wait, _LONGEST_OUTAGE)
 
 
-async def cancelled(tasks: list[asyncio.Task[None]]) -> None:
+async def cancelled(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancel tasks, and wait for their end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _leave(lease: Any, queues: tuple[str, ...]) -> None:
+async def _leave(lease: Any, queues: tuple[str, ...]) -> tuple[str, ...]:
+    """Sign off everywhere; returns the queues where that was not possible."""
+    left: list[str] = []
     for queue in queues:
         try:
             await lease.end(queue)
         except BackendError as error:
             LOGGER.warning("queue %s: could not sign off, others will: %s", queue, error)
+            left.append(queue)
+    return tuple(left)
 
 
 def _expiry_ms(results: Results) -> int:

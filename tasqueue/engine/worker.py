@@ -130,11 +130,6 @@ class Worker:
         outcome = await self._executor.attempt(task, message, ctx)
         if isinstance(outcome, Succeeded):
             outcome = await self._with_earlier(message, outcome)
-        elif isinstance(outcome, Failed):
-            LOGGER.warning(
-                "task %s, job %s, attempt %d of %d: %s",
-                task.name, ctx.id, ctx.attempt, ctx.max_retries + 1, outcome.error,
-            )  # fmt: skip
         ttl = task.result_ttl
         ttl_ms = int(ttl.total_seconds() * 1000) if ttl else self._expiry_ms
         self._decide(claim, message, outcome, ttl_ms=ttl_ms)

@@ -1,0 +1,46 @@
+"""What a worker says about the jobs that it runs: a line per start, retry and failure."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Final
+
+from tasqueue.core.errors import JobSignal
+from tasqueue.engine.context import LOGGER, JobContext
+
+_OURS: Final = __name__.partition(".")[0]
+
+
+def started(ctx: JobContext) -> None:
+    """An attempt begins."""
+    LOGGER.info("start %s, job %s, try %d of %d", *_which(ctx))
+
+
+def failed(ctx: JobContext, error: BaseException, what: str) -> None:
+    """An attempt failed: ``what`` is ``retry`` or ``failed``. The user's frames come along.
+
+    A handler that says so itself (`Retry`, `Cancel`) needs no traceback.
+    """
+    LOGGER.log(
+        logging.WARNING if what == "retry" else logging.ERROR,
+        "%s %s, job %s, try %d of %d: %s: %s",
+        what, *_which(ctx), type(error).__name__, error,
+        exc_info=None if isinstance(error, JobSignal) else (type(error), error, _frames(error)),
+    )  # fmt: skip
+
+
+def _which(ctx: JobContext) -> tuple[str, str, int, int]:
+    return ctx.task, ctx.id, ctx.attempt, ctx.max_retries + 1
+
+
+def _frames(error: BaseException) -> TracebackType | None:
+    """The traceback from the user's code on."""
+    frame = error.__traceback__
+    while frame is not None and _is_ours(frame):
+        frame = frame.tb_next
+    return frame
+
+
+def _is_ours(frame: TracebackType) -> bool:
+    return str(frame.tb_frame.f_globals.get("__name__")).partition(".")[0] == _OURS
