@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, Final, Literal, Self, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from tasqueue.core.errors import ConfigurationError, DuplicateTask
+from tasqueue.core.errors import ConfigurationError, DuplicateTask, JobError
 from tasqueue.core.signing import Signing
 from tasqueue.engine.registry import Task as Entry
 from tasqueue.engine.server import Server, ServerOpts, TaskOpts
@@ -73,7 +73,9 @@ class App:
         signing: Signing | None = None,
     ) -> None:
         self.url: Final = chosen_url(url)
-        self.imports: Final = (imports,) if isinstance(imports, str) else tuple(imports)
+        self.imports: Final[tuple[str, ...]] = (
+            (imports,) if isinstance(imports, str) else tuple(imports)
+        )
         self.task: Final = TaskDecorator(self._make, {})
         """Makes a task of a function: ``@app.task``, or ``@app.task(queue="math", retries=3)``."""
         self.tasks: Final[dict[str, SyncTask[..., Any] | AsyncTask[..., Any]]] = {}
@@ -111,13 +113,32 @@ class App:
     # -- put together ----------------------------------------------------------------------------
 
     @overload
-    def group(self, members: Iterable[Member[R]], /) -> GroupSignature[R]: ...
+    def group(
+        self, members: Iterable[Member[R]], /, *, on_failure: Literal["fail"] = "fail"
+    ) -> GroupSignature[R]: ...
     @overload
-    def group(self, *members: Member[R]) -> GroupSignature[R]: ...
-    def group(self, *members: Any) -> GroupSignature[Any]:
-        """Signatures that run side by side: given one by one, or as one iterable."""
+    def group(
+        self, *members: Member[R], on_failure: Literal["fail"] = "fail"
+    ) -> GroupSignature[R]: ...
+    @overload
+    def group(
+        self, members: Iterable[Member[R]], /, *, on_failure: Literal["continue"]
+    ) -> GroupSignature[R | JobError]: ...
+    @overload
+    def group(
+        self, *members: Member[R], on_failure: Literal["continue"]
+    ) -> GroupSignature[R | JobError]: ...
+    def group(self, *members: Any, on_failure: str = "fail") -> GroupSignature[Any]:
+        """Signatures that run side by side: given one by one, or as one iterable.
+
+        A failed member fails the group; with ``on_failure="continue"`` it gives its error. A
+        group among the members adds its own.
+
+        Raises:
+            ArgumentError: a member is nothing that could be sent.
+        """
         alone = len(members) == 1 and isinstance(members[0], Iterable)
-        return fan_of(self._client, members[0] if alone else members)
+        return fan_of(self._client, members[0] if alone else members, on_failure)
 
     @overload
     def chain(self, first: Row[A], second: Link[A, R], /) -> ChainSignature[R]: ...

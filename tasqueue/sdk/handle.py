@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from tasqueue.core.chain import Walk
+from tasqueue.core.errors import JobError
 from tasqueue.core.group import GroupMessage
 from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
 from tasqueue.core.ports import CHAIN_KEY, Read
@@ -38,7 +39,7 @@ class JobHandle(Generic[R_co]):
     """The job's ID, the same in Go."""
     client: Client = field(repr=False, compare=False)
     read: ReadResult = field(default=read_result, repr=False, compare=False)
-    before: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    before: Sequence[str] = field(default=(), repr=False, compare=False)
     """The jobs that must succeed before this one is released, where that is known."""
 
     def get(self, timeout: float | None = None) -> R_co:
@@ -101,9 +102,13 @@ class GroupHandle(Generic[R_co]):
     client: Client = field(repr=False, compare=False)
     reads: Sequence[ReadResult] = field(default=(), repr=False, compare=False)
     """What reads each member's result; the last one reads all that follow."""
+    each: Sequence[Sequence[str]] = field(default=(), repr=False, compare=False)
+    """Where failed members give their errors: for each member its jobs, in order."""
 
     def get(self, timeout: float | None = None) -> list[R_co]:
         """Wait for all members; what they returned, in order. ``timeout`` is in seconds.
+
+        With ``on_failure="continue"`` the errors of failed members are among it.
 
         Raises:
             JobFailed: a member failed; the others go on.
@@ -133,6 +138,8 @@ class GroupHandle(Generic[R_co]):
 
     def _outcome(self, timeout: float | None) -> Plan[list[Any]]:
         wait = Wait(timeout, self.client.hint)
+        if self.each:
+            return (yield from self._each(wait))
         while True:
             message = yield from get_group(self.id)
             if message.meta.status in FINAL_STATUSES:
@@ -141,12 +148,22 @@ class GroupHandle(Generic[R_co]):
             first = yield from look_up(waiting[:1])
             yield from wait.pause(first[0] if first else None, waiting[0])
         yield from self._refuse_failed(message)
-        last = _last_links(message)
+        last = _members(message)
         results = yield from saved(last)
         reads = [*self.reads[: len(last)]] or [read_result]
         reads += reads[-1:] * (len(last) - len(reads))
         pairs = zip(last, results, reads, strict=False)
         return [_read(job_id, body, read) for job_id, body, read in pairs]
+
+    def _each(self, wait: Wait) -> Plan[list[Any]]:
+        found: list[Any] = []
+        for path, read in zip(self.each, self.reads, strict=True):
+            try:
+                message = yield from job_ended(path[-1], wait, path[:-1])
+                found.append((yield from _result(message, read)))
+            except JobError as error:
+                found.append(error)
+        return found
 
     def _refuse_failed(self, message: GroupMessage) -> Plan[None]:
         states = message.meta.job_status
@@ -252,22 +269,16 @@ def _unended(message: GroupMessage) -> list[str]:
     return [job_id for job_id, status in states if status not in FINAL_STATUSES]
 
 
-def _last_links(message: GroupMessage) -> list[str]:
-    """The job of each member whose result counts, in the members' order.
+def _members(message: GroupMessage) -> list[str]:
+    """The jobs whose results are the group's, in order.
 
-    The SDK gives each job an ID of its own and writes the jobs down; Go's groups have neither,
-    and their members are single jobs.
+    The SDK gives each job an ID of its own and writes those jobs down; Go's groups have no IDs
+    there, and each of their jobs is a member.
     """
     jobs = message.group.jobs if message.group else []
     if not jobs or not all(job.opts.id for job in jobs):
         return list(message.meta.job_status)
-    last: list[str] = []
-    for job in jobs:
-        link = job
-        while link.on_success and link.on_success[0].opts.id in message.meta.job_status:
-            link = link.on_success[0]
-        last.append(link.opts.id)
-    return last
+    return [job.opts.id for job in jobs]
 
 
 def _refuse_await(what: str, method: str) -> NoReturn:

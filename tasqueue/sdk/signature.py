@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
 from tasqueue.core.errors import ArgumentError, Unsupported
 from tasqueue.sdk.client import Client
-from tasqueue.sdk.definition import Call, Definition, ReadResult, Spec
+from tasqueue.sdk.definition import Call, Definition, ReadResult
 from tasqueue.sdk.flow import (
     Fan,
     Plan,
     Sent,
     Steps,
+    fans_in,
+    last,
     linked,
     send_chain,
     send_flow,
@@ -26,6 +38,7 @@ A = TypeVar("A")
 A_contra = TypeVar("A_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 R2 = TypeVar("R2")
+A2 = TypeVar("A2")
 
 
 class Follower(Protocol[A_contra, P2, R_co]):
@@ -41,23 +54,45 @@ class Follower(Protocol[A_contra, P2, R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Partial(Generic[A_contra, R_co]):
-    """A call that lacks its first argument, which the job before it in a chain gives."""
+    """Calls, one after the other, that wait for a first argument: a job before them gives it."""
 
-    call: Call
+    client: Client
+    steps: Steps
+
+    @overload
+    def then(
+        self: Partial[A, R2], task: Follower[R2, P2, A2], /, *args: P2.args, **kw: P2.kwargs
+    ) -> Partial[A, A2]: ...
+    @overload
+    def then(self: Partial[A, R2], task: Partial[R2, A2] | Row[A2], /) -> Partial[A, A2]: ...
+    def then(self, task: Any, /, *args: Any, **kwargs: Any) -> Partial[Any, Any]:
+        """Add a link: it gets the result before it as its first argument."""
+        return Partial(self.client, self.steps + link(task, args, kwargs))
+
+    def __or__(self: Partial[A, R2], task: Link[R2, A2], /) -> Partial[A, A2]:
+        """As `then`."""
+        return Partial(self.client, self.steps + link(task))
+
+    if not TYPE_CHECKING:
+
+        def delay(self) -> NoReturn:
+            """Say what is missing."""
+            self.steps[0].ready()
+
+        adelay = delay
 
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[R_co]):
-    """Steps that run one after the other, the last one a single job."""
+    """Steps that run one after the other; what can be sent."""
 
     client: Client
     steps: Steps
 
     @property
-    def last(self) -> Spec:
-        """The task of the last step."""
-        step = self.steps[-1]
-        return step.spec if isinstance(step, Call) else step.members[0][-1].spec
+    def read(self) -> ReadResult:
+        """What reads the result of the last step, a single job."""
+        return next(last(self.steps)).read_result
 
 
 class FanIn(Work[R_co]):
@@ -70,14 +105,20 @@ class FanIn(Work[R_co]):
         self: FanIn[A], task: Follower[A, P2, R2], /, *args: P2.args, **kw: P2.kwargs
     ) -> FanIn[R2]: ...
     @overload
-    def then(self: FanIn[A], task: Partial[A, R2] | Signature[R2], /) -> FanIn[R2]: ...
-    def then(self, task: Any, /, *args: Any, **kwargs: Any) -> FanIn[Any]:
+    def then(self: FanIn[A], task: Partial[A, R2] | Row[R2] | FanIn[R2], /) -> FanIn[R2]: ...
+    @overload
+    def then(self, task: GroupSignature[R2], /) -> GroupSignature[R2]: ...
+    def then(self, task: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Add a link: it gets the result before it as its first argument."""
-        return FanIn(self.client, self.steps + link(task, args, kwargs))
+        return chained(self.client, self.steps + link(task, args, kwargs))
 
-    def __or__(self: FanIn[A], task: Link[A, R2], /) -> FanIn[R2]:
+    @overload
+    def __or__(self: FanIn[A], task: Link[A, R2] | FanIn[R2], /) -> FanIn[R2]: ...
+    @overload
+    def __or__(self, task: GroupSignature[R2], /) -> GroupSignature[R2]: ...
+    def __or__(self, task: Any, /) -> Any:
         """As `then`."""
-        return FanIn(self.client, self.steps + link(task))
+        return chained(self.client, self.steps + link(task))
 
     def delay(self) -> JobHandle[R_co]:
         """Send it; the handle is that of the last job.
@@ -85,18 +126,15 @@ class FanIn(Work[R_co]):
         Raises:
             Unsupported: the back end cannot run a task when a group has ended.
         """
-        return self._handle(self.client.submit(self._plan(), "adelay"))
+        return self._handle(self.client.submit(_plan(self), "adelay"))
 
     async def adelay(self) -> JobHandle[R_co]:
         """As `delay`, awaited."""
-        return self._handle(await self.client.asubmit(self._plan()))
-
-    def _plan(self) -> Plan[Sent]:
-        require_fan_in(self.client)
-        return send_flow(self.steps)
+        return self._handle(await self.client.asubmit(_plan(self)))
 
     def _handle(self, sent: Sent) -> JobHandle[R_co]:
-        return JobHandle(sent.id, self.client, self.last.read_result, sent.before)
+        (path,) = sent.paths
+        return JobHandle(sent.id, self.client, self.read, path[:-1])
 
 
 class Row(Work[R_co]):
@@ -109,9 +147,11 @@ class Row(Work[R_co]):
         self: Row[A], task: Follower[A, P2, R2], /, *args: P2.args, **kw: P2.kwargs
     ) -> ChainSignature[R2]: ...
     @overload
-    def then(self: Row[A], task: Partial[A, R2] | Signature[R2], /) -> ChainSignature[R2]: ...
+    def then(self: Row[A], task: Partial[A, R2] | Row[R2], /) -> ChainSignature[R2]: ...
     @overload
     def then(self, task: GroupSignature[R2], /) -> GroupSignature[R2]: ...
+    @overload
+    def then(self, task: FanIn[R2], /) -> FanIn[R2]: ...
     def then(self, task: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Add a link: it gets the result before it as its first argument.
 
@@ -120,9 +160,15 @@ class Row(Work[R_co]):
         """
         return chained(self.client, self.steps + link(task, args, kwargs))
 
-    def __or__(self: Row[A], task: Link[A, R2], /) -> ChainSignature[R2]:
+    @overload
+    def __or__(self: Row[A], task: Link[A, R2], /) -> ChainSignature[R2]: ...
+    @overload
+    def __or__(self, task: GroupSignature[R2], /) -> GroupSignature[R2]: ...
+    @overload
+    def __or__(self, task: FanIn[R2], /) -> FanIn[R2]: ...
+    def __or__(self, task: Any, /) -> Any:
         """As `then`."""
-        return ChainSignature(self.client, self.steps + link(task))
+        return chained(self.client, self.steps + link(task))
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -136,9 +182,13 @@ class Signature(Row[R_co]):
     __slots__ = ()
 
     def on_error(self, *signatures: Signature[Any]) -> Signature[R_co]:
-        """The same call, with what runs when it has failed for good (Go: OnError)."""
+        """The same call, with what runs when it has failed for good (Go: OnError).
+
+        Raises:
+            ArgumentError: one of them is no signature.
+        """
         (call,) = self.calls
-        alerts = tuple(one.calls[0].ready() for one in signatures)
+        alerts = tuple(_alert(one) for one in signatures)
         return Signature(self.client, (replace(call, on_error=call.on_error + alerts),))
 
     def delay(self) -> JobHandle[R_co]:
@@ -150,7 +200,7 @@ class Signature(Row[R_co]):
         return self._handle(await self.client.asubmit(send_job(self.calls[0])))
 
     def _handle(self, sent: Sent) -> JobHandle[R_co]:
-        return JobHandle(sent.id, self.client, self.last.read_result)
+        return JobHandle(sent.id, self.client, self.read)
 
 
 class ChainSignature(Row[R_co]):
@@ -167,16 +217,13 @@ class ChainSignature(Row[R_co]):
         return self._handle(await self.client.asubmit(send_chain(self.calls)))
 
     def _handle(self, sent: Sent) -> ChainHandle[R_co]:
-        return ChainHandle(sent.id, self.client, self.last.read_result)
+        return ChainHandle(sent.id, self.client, self.read)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupSignature(Generic[R_co]):
-    """Work whose members run side by side, after the steps before it, if there are any."""
+class GroupSignature(Work[R_co]):
+    """Work whose last step is a group: members that run side by side."""
 
-    client: Client
-    fan: Fan
-    before: Steps = ()
+    __slots__ = ()
 
     @overload
     def then(
@@ -187,39 +234,40 @@ class GroupSignature(Generic[R_co]):
         **kw: P2.kwargs,
     ) -> FanIn[R2]: ...
     @overload
-    def then(
-        self: GroupSignature[A], task: Partial[list[A], R2] | Signature[R2], /
-    ) -> FanIn[R2]: ...
+    def then(self: GroupSignature[A], task: Partial[list[A], R2] | Row[R2], /) -> FanIn[R2]: ...
     def then(self, task: Any, /, *args: Any, **kwargs: Any) -> FanIn[Any]:
-        """Add what runs when all members have succeeded: it gets the list of their results."""
-        return FanIn(self.client, (*self.before, self.fan, *link(task, args, kwargs)))
+        """Add what runs when all members have succeeded: it gets the list of their results.
+
+        Raises:
+            Unsupported: failed members are to give their errors, which no task can take.
+        """
+        found: FanIn[Any] = chained(self.client, self.steps + link(task, args, kwargs))
+        return found
 
     def __or__(self: GroupSignature[A], task: Link[list[A], R2], /) -> FanIn[R2]:
         """As `then`."""
-        return FanIn(self.client, (*self.before, self.fan, *link(task)))
+        found: FanIn[R2] = chained(self.client, self.steps + link(task))
+        return found
 
     def delay(self) -> GroupHandle[R_co]:
         """Send it. When this returns the broker has all members; otherwise it raises."""
-        return self._handle(self.client.submit(self._plan(), "adelay"))
+        return self._handle(self.client.submit(_plan(self), "adelay"))
 
     async def adelay(self) -> GroupHandle[R_co]:
         """As `delay`, awaited."""
-        return self._handle(await self.client.asubmit(self._plan()))
-
-    def _plan(self) -> Plan[Sent]:
-        if any(isinstance(step, Fan) for step in self.before):
-            require_fan_in(self.client)
-        return send_flow((*self.before, self.fan))
+        return self._handle(await self.client.asubmit(_plan(self)))
 
     def _handle(self, sent: Sent) -> GroupHandle[R_co]:
-        reads: tuple[ReadResult, ...] = tuple(row[-1].spec.read_result for row in self.fan.members)
-        return GroupHandle(sent.id, self.client, reads)
+        reads = tuple(spec.read_result for spec in last(self.steps))
+        fan = self.steps[-1]
+        goes_on = isinstance(fan, Fan) and fan.goes_on
+        return GroupHandle(sent.id, self.client, reads, sent.paths if goes_on else ())
 
 
-Link = Follower[A_contra, ..., R_co] | Partial[A_contra, R_co] | Signature[R_co]
-"""What can follow a result: a bare task, a partial call, or a complete one that ignores it."""
+Link = Follower[A_contra, [], R_co] | Partial[A_contra, R_co] | Row[R_co]
+"""What can follow a result: a task that needs no more, partial calls, or complete ones."""
 
-Member = Row[R_co] | Partial[Any, R_co]
+Member = Row[R_co] | Partial[Any, R_co] | FanIn[R_co] | GroupSignature[R_co]
 """What can be in a group; a partial call needs a job before the group."""
 
 
@@ -236,11 +284,9 @@ def link(task: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = {}) 
         msg = "arguments go with a bare task; a partial call and a signature have theirs"
         raise ArgumentError(msg)
     if isinstance(task, Partial):
-        return (task.call,)
+        return task.steps
     if isinstance(task, Work):
         return linked(task.steps)
-    if isinstance(task, GroupSignature):
-        return linked((*task.before, task.fan))
     msg = f"a {type(task).__qualname__} is no link: take a task, task.partial(…) or task.s(…)"
     raise ArgumentError(msg)
 
@@ -251,49 +297,76 @@ def start(task: Any) -> Steps:
     Raises:
         ArgumentError: it is nothing that could be sent.
     """
-    if isinstance(task, Work):
-        return task.steps
-    return (*task.before, task.fan) if isinstance(task, GroupSignature) else link(task)
+    return task.steps if isinstance(task, Work) else link(task)
 
 
 def chained(client: Client, steps: Steps) -> Any:
-    """Steps as the class that knows how to send them."""
-    if isinstance(steps[-1], Fan):
-        group: GroupSignature[Any] = GroupSignature(client, steps[-1], steps[:-1])
-        return group
-    holds_group = any(isinstance(step, Fan) for step in steps)
-    kind = FanIn if holds_group else ChainSignature if len(steps) > 1 else Signature
+    """Steps as the class that knows how to send them.
+
+    Raises:
+        Unsupported: a task would follow a group whose failed members give their errors.
+    """
+    fans = [step for step in steps if isinstance(step, Fan)]
+    for fan in fans:
+        if fan.goes_on and fan is not steps[-1]:
+            raise _no_use_of_errors()
+    kind: type[Work[Any]] = ChainSignature if len(steps) > 1 else Signature
+    if fans:
+        kind = GroupSignature if isinstance(steps[-1], Fan) else FanIn
     return kind(client, steps)
 
 
-def fan_of(client: Client, members: Iterable[Any]) -> GroupSignature[Any]:
-    """A group of what was put together before.
+def fan_of(client: Client, members: Iterable[Any], on_failure: str) -> GroupSignature[Any]:
+    """A group of what was put together before; a group among it adds its own members.
 
     Raises:
-        ArgumentError: a member is no signature.
-        Unsupported: a member is a group, or has one in it.
+        ArgumentError: a member is nothing that could be sent, or the policy is unknown.
+        Unsupported: a group among them lets its members fail, and this one does not.
     """
-    return GroupSignature(client, Fan(tuple(_member(one) for one in members)))
+    if on_failure not in _POLICIES:
+        msg = f"on_failure={on_failure!r}: a group knows 'fail' and 'continue'"
+        raise ArgumentError(msg)
+    goes_on = on_failure == "continue"
+    steps = tuple(_member(one) for one in members)
+    ends = (member[-1] for member in steps)
+    if not goes_on and any(isinstance(end, Fan) and end.goes_on for end in ends):
+        raise _no_use_of_errors()
+    return GroupSignature(client, (Fan(steps, goes_on),))
 
 
-def _member(work: Any) -> tuple[Call, ...]:
-    if isinstance(work, Partial):
-        return (work.call,)
-    if isinstance(work, GroupSignature | FanIn):
-        msg = "a group cannot be a member of a group yet: give each of its members to the outer one"
-        raise Unsupported(msg)
-    if isinstance(work, Row):
-        return work.calls
+_POLICIES: Final = ("fail", "continue")
+
+
+def _member(work: Any) -> Steps:
+    if isinstance(work, Work | Partial):
+        return work.steps
     msg = f"a {type(work).__qualname__} is no member of a group: take task.s(…)"
     raise ArgumentError(msg)
 
 
-def require_fan_in(client: Client) -> None:
-    """Refuse to call a task after a group where nobody would.
+def _no_use_of_errors() -> Unsupported:
+    return Unsupported(
+        "on_failure='continue' puts errors among a group's results, and only its handle's get() "
+        "can return them: leave it out of a group that something follows, or give it to the "
+        "outermost group"
+    )
+
+
+def _alert(signature: Any) -> Call:
+    if isinstance(signature, Signature):
+        return signature.calls[0].ready()
+    msg = f"a {type(signature).__qualname__} is no signature: on_error takes task.s(…)"
+    raise ArgumentError(msg)
+
+
+def _plan(work: Work[Any]) -> Plan[Sent]:
+    """How work that holds a group is sent.
 
     Raises:
-        Unsupported: this back end has no fan-in.
+        Unsupported: a task is to run when a group has ended, and this back end has no fan-in.
     """
-    if not client.has_fan_in:
+    client = work.client
+    if fans_in(work.steps) and not client.has_fan_in:
         msg = f"{client.kind}:// cannot run a task when a group has ended yet; memory:// can"
         raise Unsupported(msg)
+    return send_flow(work.steps)

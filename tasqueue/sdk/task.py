@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from typing_extensions import Unpack
 
-from tasqueue.core.errors import ArgumentError
+from tasqueue.core.errors import ArgumentError, JobError
 from tasqueue.core.job import Job
 from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import JobContext, current_job
 from tasqueue.engine.plan import enqueue, enqueue_many
 from tasqueue.sdk.definition import Call, Definition, Spec
-from tasqueue.sdk.flow import Fan
 from tasqueue.sdk.handle import JobHandle
 from tasqueue.sdk.options import CallOptions, call_wishes
 from tasqueue.sdk.signature import (
@@ -23,8 +22,10 @@ from tasqueue.sdk.signature import (
     GroupSignature,
     Link,
     Partial,
+    Row,
     Signature,
     chained,
+    fan_of,
     link,
 )
 
@@ -33,6 +34,7 @@ P2 = ParamSpec("P2")
 A = TypeVar("A")
 R_co = TypeVar("R_co", covariant=True)
 R2 = TypeVar("R2")
+A2 = TypeVar("A2")
 
 
 class BaseTask(Definition[P, R_co]):
@@ -97,21 +99,58 @@ class BaseTask(Definition[P, R_co]):
         Raises:
             ArgumentError: the arguments do not fit what is left of the signature.
         """
-        (step,) = link(self, args, kwargs)
-        return Partial(cast("Call", step))
+        task: Any = self
+        return Partial(task.spec.client, link(task, args, kwargs))
 
-    def group(self, calls: Iterable[tuple[Any, ...] | Signature[R_co]], /) -> GroupSignature[R_co]:
+    @overload
+    def then(
+        self: Follower[A, [], R2], task: Follower[R2, P2, A2], /, *args: P2.args, **kw: P2.kwargs
+    ) -> Partial[A, A2]: ...
+    @overload
+    def then(self: Follower[A, [], R2], task: Partial[R2, A2] | Row[A2], /) -> Partial[A, A2]: ...
+    def then(self, task: Any, /, *args: Any, **kwargs: Any) -> Partial[Any, Any]:
+        """This task as a link, and a link behind it; to start with a call, take ``s(…).then``.
+
+        Raises:
+            ArgumentError: arguments do not fit what is left of a signature.
+        """
+        return Partial(self.spec.client, link(self) + link(task, args, kwargs))
+
+    def __or__(self: Follower[A, [], R2], task: Link[R2, A2], /) -> Partial[A, A2]:
+        """As `then`."""
+        return Partial(cast("Any", self).spec.client, link(self) + link(task))
+
+    @overload
+    def group(
+        self,
+        calls: Iterable[tuple[Any, ...] | Signature[R_co]],
+        /,
+        *,
+        on_failure: Literal["fail"] = "fail",
+    ) -> GroupSignature[R_co]: ...
+    @overload
+    def group(
+        self,
+        calls: Iterable[tuple[Any, ...] | Signature[R_co]],
+        /,
+        *,
+        on_failure: Literal["continue"],
+    ) -> GroupSignature[R_co | JobError]: ...
+    def group(self, calls: Iterable[Any], /, *, on_failure: str = "fail") -> Any:
         """Calls of this task that run side by side, each a tuple of arguments.
+
+        A failed member fails the group; with ``on_failure="continue"`` it gives its error.
 
         Raises:
             ArgumentError: the arguments of a call do not fit.
         """
         self.wishes.shared("a group")
-        rows = tuple(
-            one.calls if isinstance(one, Signature) else (self._call(_tuple(one), {}),)
+        client = self.spec.client
+        members = (
+            one if isinstance(one, Signature) else Signature(client, (self._call(_tuple(one), {}),))
             for one in calls
         )
-        return GroupSignature(self.spec.client, Fan(rows))
+        return fan_of(client, members, on_failure)
 
     @overload
     def chain(self, first: tuple[Any, ...], second: Link[R_co, R2], /) -> ChainSignature[R2]: ...

@@ -203,8 +203,69 @@ def test_what_cannot_be_put_together_is_refused_at_once(shop: Shop) -> None:
         app.group(mul.partial(3)).delay()
     with pytest.raises(ArgumentError, match="waits for the result"):
         app.chain(mul, mul).delay()  # type: ignore[call-overload]
-    with pytest.raises(Unsupported, match="member of a group"):
-        app.group(add.group([(1, 2)]))  # type: ignore[call-overload]
+    with pytest.raises(ArgumentError, match=r"on_error takes task\.s"):
+        add.s(1, 2).on_error(mul)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="'fail' and 'continue'"):
+        app.group(add.s(1, 2), on_failure="stop")  # type: ignore[call-overload]
+    for waiting in (mul.then(mul), mul.partial(3)):
+        with pytest.raises(ArgumentError, match="waits for the result"):
+            waiting.delay()  # type: ignore[attr-defined]
+
+
+def test_a_task_and_a_link_are_a_link_too(shop: Shop) -> None:
+    add, mul, app = shop.add, shop.mul, shop.app
+    twice = mul.then(mul)  # takes a number, gives it times four
+    chains = [
+        add.s(1, 2).then(twice).then(mul, 10),
+        add.s(1, 2) | twice | mul.partial(10),
+        add.s(1, 2) | (mul | mul | mul.partial(10)),
+        add.s(1, 2).then(mul.then(mul, 10)).then(mul),
+        add.s(1, 2).then(mul.partial(2).then(mul, b=10) | mul),
+        app.chain(add.s(9, 9), add.s(1, 2).then(twice), mul.partial(10)),
+    ]
+    handles = [chain.delay() for chain in chains]
+    assert [handle.get(timeout=PATIENCE) for handle in handles] == [120] * 6
+    fan = app.group(twice.then(add, 1), twice)
+    assert add.s(1, 2).then(fan).delay().get(timeout=PATIENCE) == [13, 12]
+
+
+def test_a_group_in_a_group_adds_its_members(shop: Shop) -> None:
+    add, mul, app = shop.add, shop.mul, shop.app
+    behind = add.s(1, 2).then(app.group(mul.partial(10), mul.partial(20)))
+    group = app.group(mul.s(1), add.group([(1, 2), (3, 4)]), behind, app.group([])).delay()
+    assert group.get(timeout=PATIENCE) == [2, 3, 7, 30, 60]
+    assert app.group_job(group.id).get(timeout=PATIENCE) == [2, 3, 7, 30, 60]
+
+
+def test_failed_members_give_their_errors_where_the_group_is_to_go_on(shop: Shop) -> None:
+    add, mul, fail, app = shop.add, shop.mul, shop.fail, shop.app
+    chain = add.s(1, 2).then(fail).then(mul)
+    group = app.group(add.s(1, 2), fail.s(7), chain, mul.s(2), on_failure="continue").delay()
+    first, second, third, fourth = group.get(timeout=PATIENCE)
+    assert (first, fourth) == (3, 4)
+    assert isinstance(second, JobFailed)
+    assert isinstance(third, JobFailed)
+    assert (second.message, third.message) == ("no 7", "no 3")
+    assert group.status() == JobStatus.FAILED
+    behind = fail.s(5).then(app.group(mul.partial(1), mul.partial(2), on_failure="continue"))
+    errors = behind.delay().get(timeout=PATIENCE)
+    assert [str(error).partition(": ")[2] for error in errors] == ["ValueError: no 5"] * 2
+    assert add.group([], on_failure="continue").delay().get(timeout=PATIENCE) == []
+
+
+def test_errors_among_results_are_for_whoever_waits_not_for_another_job(shop: Shop) -> None:
+    add, app = shop.add, shop.app
+    group = add.group([(1, 2)], on_failure="continue")
+    for wrong in (
+        lambda: group.then(shop.total),  # type: ignore[call-overload]
+        lambda: group | shop.total,  # type: ignore[operator]
+        lambda: app.group(add.s(1, 2), group),
+        lambda: app.chain(add.s(1, 2), group, shop.total),
+    ):
+        with pytest.raises(Unsupported, match="only its handle's get"):
+            wrong()
+    inner = add.group([(1, 2)])
+    assert app.group(inner, on_failure="continue").delay().get(timeout=PATIENCE) == [3]
 
 
 async def test_everything_that_is_sent_has_an_awaited_twin(memory_shop: Shop) -> None:
@@ -257,6 +318,44 @@ def test_a_failed_member_fails_whoever_waits_for_what_follows(memory_shop: Shop)
     with pytest.raises(JobFailed, match="no 9"):
         job.get(timeout=PATIENCE)
     assert job.status() == JobStatus.FAILED
+
+
+def test_a_group_with_a_callback_is_one_member_of_another_group(memory_shop: Shop) -> None:
+    add, mul, total, app = memory_shop.add, memory_shop.mul, memory_shop.total, memory_shop.app
+    inner = add.group([(1, 2), (3, 4)]).then(total)
+    group = app.group(mul.s(1), inner, inner.then(mul, 10), app.group(inner, mul.s(4)))
+    sent = group.delay()
+    assert sent.get(timeout=PATIENCE) == [2, 10, 100, 10, 8]
+    assert app.group_job(sent.id).get(timeout=PATIENCE) == [2, 10, 100, 10, 8]
+    assert group.then(total).then(mul).delay().get(timeout=PATIENCE) == 260
+
+
+def test_a_failure_inside_a_nested_group_reaches_whoever_waits_outside(memory_shop: Shop) -> None:
+    add, fail, total, app = memory_shop.add, memory_shop.fail, memory_shop.total, memory_shop.app
+    inner = app.group(add.s(1, 2), fail.s(8)).then(total)
+    for outer in (app.group(add.s(1, 2), inner), app.group(inner, add.s(1, 2)).then(total)):
+        with pytest.raises(JobFailed, match="no 8"):
+            outer.delay().get(timeout=PATIENCE)
+    found = app.group(add.s(1, 2), inner, on_failure="continue").delay().get(timeout=PATIENCE)
+    assert found[0] == 3
+    assert isinstance(found[1], JobFailed)
+    assert found[1].message == "no 8"
+
+
+def test_empty_groups_call_what_follows_however_deep_they_lie(memory_shop: Shop) -> None:
+    total, mul, app = memory_shop.total, memory_shop.mul, memory_shop.app
+    empty = app.group([]).then(total)
+    flow = app.group(empty, empty.then(mul), app.group(empty)).then(total).then(
+        app.group([]).then(total)
+    )  # fmt: skip
+    for _ in range(20):
+        assert flow.delay().get(timeout=PATIENCE) == 0
+
+
+def test_a_flow_may_end_with_another_group(memory_shop: Shop) -> None:
+    add, mul, total, app = memory_shop.add, memory_shop.mul, memory_shop.total, memory_shop.app
+    fans = add.group([(1, 2), (3, 4)]).then(total) | app.group(mul.partial(2), mul.partial(3))
+    assert fans.delay().get(timeout=PATIENCE) == [20, 30]
 
 
 def test_two_groups_in_a_row_need_a_task_between(memory_shop: Shop) -> None:

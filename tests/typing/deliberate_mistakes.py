@@ -66,6 +66,11 @@ def misspelt(a: int) -> int:
     return a
 
 
+@app.task(queue=3)  # wrong: queue's type
+def misplaced(a: int) -> int:
+    return a
+
+
 @app.task(retries="3")  # wrong: task option's type
 def mistyped(a: int) -> int:
     return a
@@ -79,6 +84,25 @@ add.s(1, 2).then(add, 3, 4)  # wrong: too many
 add.s(1, 2).then(shout.partial())  # wrong: an int for a text, in a partial
 add.s(1, 2) | shout  # wrong: an int for a text, as sugar
 add.s(1, 2) | shout.partial()  # wrong: the same in a partial
+add.s(1, 2) | add  # wrong: b is missing, as sugar
+add.then(shout)  # wrong: add itself lacks b
+scaled.then(shout)  # wrong: a float for a text, before it starts
+scaled.then(scaled, by="x")  # wrong: by's type
+scaled | shout  # wrong: the same as sugar
+scaled.then(scaled).delay()  # wrong: nobody gives the first argument
+scaled.partial(2.0).delay()  # wrong: the same for a partial
+shout.partial().then(scaled)  # wrong: a text for a float
+add.s(1, 2).then(scaled.then(scaled), 3)  # wrong: arguments for a link that has its own
+add.s(1, 2).then(add.delay(1, 2))  # wrong: a handle is no link
+add.s(1, 2).then(len)  # wrong: neither is a function
+add.delay(1, 2).then(scaled)  # wrong: what was sent goes on its own
+app.chain(add.s(1, 2), shout)  # wrong: an int for a text, in a chain
+app.chain(add.s(1, 2), add)  # wrong: b is missing, in a chain
+app.group(add)  # wrong: a task is no call
+app.group(add.delay(1, 2))  # wrong: neither is a handle
+app.group(add.s(1, 2), on_failure="stop")  # wrong: no such policy
+add.group([(1, 2)], on_failure="continue").then(total)  # wrong: errors are no numbers
+add.s(1, 2).on_error(shout)  # wrong: a task is no signature
 add.chain((1, 2), shout).delay().get() + 1  # wrong: a text and a number
 add.group([(1, 2)]).then(shout)  # wrong: a list for a text
 add.group([(1, 2)]).then(add, 1)  # wrong: a list for a number
@@ -88,6 +112,14 @@ add.delay_many([1, 2])  # wrong: no tuples either
 shout.delay("x").get() + 1  # wrong: result type
 add.delay(1, 2).gett()  # wrong: no such method
 total.delay(["x"])  # wrong: inside a list
+add.delay(1, 2).get("5")  # wrong: timeout's type
+add.delay(1, 2).get(timout=5)  # wrong: misspelt timeout
+add.job(7)  # wrong: an ID is a text
+add.using(eta="tomorrow").delay(1, 2)  # wrong: no datetime
+add.using(priority="high").delay(1, 2)  # wrong: no such option yet
+app.send(to="x")  # wrong: no name
+App(7)  # wrong: a URL is a text
+App(url_="redis://x")  # wrong: misspelt
 
 
 async def forgotten() -> None:

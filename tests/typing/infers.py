@@ -1,10 +1,26 @@
 """What both checkers must infer. Checked, never run."""
 
 from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, assert_type
 
-from tasqueue import App, ChainHandle, GroupHandle, JobContext, JobHandle
-from tasqueue.sdk.signature import ChainSignature, FanIn, GroupSignature, Partial, Signature
+from tasqueue import (
+    App,
+    ChainHandle,
+    ChainSignature,
+    FanIn,
+    GroupHandle,
+    GroupSignature,
+    JobContext,
+    JobError,
+    JobFailed,
+    JobHandle,
+    JobStatus,
+    Partial,
+    Server,
+    Signature,
+    current_job,
+)
 
 app = App("memory://")
 
@@ -153,6 +169,65 @@ assert_type(add.group([(1, 2)]).then(total).delay(), JobHandle[int])
 assert_type(add.group([(1, 2)]).then(mean).then(notify).delay(), JobHandle[None])
 assert_type(add.group([(1, 2)]) | total, FanIn[int])
 assert_type(add.s(1, 2).then(app.group(mul.partial(3), mul.partial(4))), GroupSignature[int])
+assert_type(add.s(1, 2) | app.group(mul.partial(3), mul.partial(4)), GroupSignature[int])
+
+# -- a task and a link are a link
+assert_type(mul.then(mul), Partial[int, int])
+assert_type(mul.then(mul, 10), Partial[int, int])
+assert_type(mul.then(mul.partial(10)), Partial[int, int])
+assert_type(mul | mul | notify, Partial[int, None])
+assert_type(mul.partial(3).then(scaled), Partial[int, float])
+assert_type(mul.partial(3) | notify, Partial[int, None])
+assert_type(mul.then(add, 1).then(scaled, by=2.0), Partial[int, float])
+assert_type(add.s(1, 2).then(mul.then(notify)), ChainSignature[None])
+assert_type(add.s(1, 2) | (mul | mul), ChainSignature[int])
+assert_type(add.group([(1, 2)]).then(total.then(mul)), FanIn[int])
+assert_type(app.group(mul.then(scaled), mul.partial(1).then(scaled)), GroupSignature[float])
+
+# -- flows in flows
+inner = add.group([(1, 2)]).then(total)
+assert_type(add.s(1, 2).then(add.s(3, 4).then(mul)), ChainSignature[int])
+assert_type(add.s(1, 2).then(inner), FanIn[int])
+assert_type(add.s(1, 2) | inner, FanIn[int])
+assert_type(inner.then(mul, 2), FanIn[int])
+assert_type(inner | mul.partial(2), FanIn[int])
+assert_type(inner.then(app.group(mul.partial(2))), GroupSignature[int])
+assert_type(inner | app.group(mul.partial(2)), GroupSignature[int])
+assert_type(app.group(inner, add.s(1, 2), add.group([(1, 2)])), GroupSignature[int])
+assert_type(app.group([inner, inner]).then(total), FanIn[int])
+
+# -- failed members that give their errors
+assert_type(add.group([(1, 2)], on_failure="fail"), GroupSignature[int])
+assert_type(add.group([(1, 2)], on_failure="continue"), GroupSignature[int | JobError])
+assert_type(add.group([(1, 2)], on_failure="continue").delay().get(), list[int | JobError])
+assert_type(app.group(add.s(1, 2), on_failure="continue"), GroupSignature[int | JobError])
+assert_type(app.group([add.s(1, 2)], on_failure="continue"), GroupSignature[int | JobError])
+
+# -- what stands around
+assert_type(add.name, str)
+assert_type(add.delay(1, 2).id, str)
+assert_type(add.delay(1, 2).status(), JobStatus)
+assert_type(add.group([]).delay().status(), JobStatus)
+assert_type(add.chain((1, 2), mul).delay().status(), JobStatus)
+assert_type(add.group([]).delay().id, str)
+assert_type(app.url, str)
+assert_type(app.imports, tuple[str, ...])
+assert_type(app.server, Server)
+assert_type(app.load_imports(), None)
+assert_type(app.close(), None)
+assert_type(current_job(), JobContext)
+assert_type(current_job().attempt, int)
+assert_type(App("redis://x", imports=["shop.tasks"], result_ttl=60), App)
+assert_type(App(imports="shop.tasks", result_ttl=timedelta(days=1)), App)
+assert_type(mul.using(id="x", eta=datetime.now(UTC), timeout=None).s(1), Signature[int])
+assert_type(add.using(timeout=timedelta(seconds=3)).group([(1, 2)]), GroupSignature[int])
+
+
+def after_a_failure(error: JobFailed) -> None:
+    assert_type(error.job_id, str)
+    assert_type(error.type, str)
+    assert_type(error.message, str)
+    assert_type(error.traceback, str)
 
 
 async def awaited() -> None:
@@ -164,6 +239,15 @@ async def awaited() -> None:
     assert_type(await add.group([(1, 2)]).adelay(), GroupHandle[int])
     assert_type(await async_with_context("x"), str)
     assert_type(await app.asend("mail.send", to="x"), JobHandle[Any])
+    assert_type(await app.using(queue="q").asend("mail.send", to="x"), JobHandle[Any])
+    assert_type(await add.s(1, 2).adelay(), JobHandle[int])
+    assert_type(await inner.adelay(), JobHandle[int])
+    assert_type(await (await add.group([(1, 2)]).adelay()).aget(), list[int])
+    assert_type(await (await add.chain((1, 2), notify).adelay()).aget(), None)
+    assert_type(await add.job("id").astatus(), JobStatus)
+    assert_type(await app.group_job("id").astatus(), JobStatus)
+    assert_type(await app.chain_job("id").astatus(), JobStatus)
+    assert_type(await app.aclose(), None)
 
 
 # -- results of one type are results of a wider one
