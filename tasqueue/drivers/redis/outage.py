@@ -18,11 +18,16 @@ _LONGEST: Final = 5.0
 """Seconds between tries to connect: up to as long as the server has been away, within these."""
 
 
+_DOORBELL: Final = "BLMOVE"
+"""What an idle worker sends all the time; a server that takes it takes all."""
+
+
 class Outage:
     """What those who never give up know of one server; safe from many threads.
 
-    A server is out of reach, or it refuses some commands for a while (it is full, loading, or a
-    replica now). The latter ends for a command when the same command is taken again.
+    A server is out of reach, or it refuses commands for a while. A full one still runs our
+    scripts: that has ended when a refused command is taken again. A server that is loading, or a
+    replica now, refuses all that writes: that has ended when any script runs.
     """
 
     def __init__(self, shown: str) -> None:
@@ -30,7 +35,7 @@ class Outage:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._kind = ""
-        self._refused: set[str] = set()
+        self._refused: dict[str, str] = {}  # name of a command -> the server's word
 
     def pause(self) -> float:
         """Seconds to wait before one connects, at random; 0 if the last try went well."""
@@ -52,24 +57,31 @@ class Outage:
 
     def answered(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
         """Note what a server said that was reached."""
-        refused = [
-            (command.name, reply)
+        refused = {
+            command.name: reply
             for command, reply in zip(commands, replies, strict=True)
             if isinstance(reply, BackendUnavailable)
-        ]
+        }
         if not (refused or self._refused or self._since):
             return
-        names = {name for name, _ in refused}
+        taken = [command for command in commands if command.name not in refused]
         with self._lock:
-            gone, since = self._since is not None, self._since
-            full = bool(self._refused)
+            since, before = self._since, bool(self._refused)
             self._since, self._kind = None, ""
-            self._refused -= {command.name for command in commands} - names
-            self._refused |= names
-            still = bool(self._refused)
-        if still and not full:
-            _LOGGER.warning("%s. Trying again until it is taken.", refused[0][1])
-        elif full and not still:
+            self._forget(taken)
+            self._refused |= {name: reply.word for name, reply in refused.items()}
+            now = bool(self._refused)
+        if now and not before:
+            _LOGGER.warning("%s. Trying again until it is taken.", next(iter(refused.values())))
+        elif before and not now:
             _LOGGER.info("%s takes everything again", self._shown)
-        if gone and since is not None:
+        if since is not None:
             _LOGGER.info("%s is back after %.1f s", self._shown, time.monotonic() - since)
+
+    def _forget(self, taken: Sequence[Command]) -> None:
+        if any(command.name == _DOORBELL for command in taken):
+            self._refused = {}
+        elif any(command.script for command in taken):
+            self._refused = {name: word for name, word in self._refused.items() if word == "OOM"}
+        for command in taken:
+            self._refused.pop(command.name, None)
