@@ -23,6 +23,7 @@ from tasqueue.drivers.redis.keys import RESULT, TASKS, queue_keys
 from tasqueue.drivers.redis.liveness import Watch
 from tasqueue.drivers.redis.process import Place
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
+from tasqueue.drivers.redis.script import library_name
 from tasqueue.drivers.redis.settlement import settle
 from tasqueue.drivers.redis.upkeep import Upkeep, _promote, _unpark, reap
 
@@ -127,6 +128,7 @@ class QueueMachine(RuleBasedStateMachine):
     def start(self) -> None:
         self.client.flushdb()
         self.client.script_flush()
+        self.client.function_flush()
         self.n = 0
         self.known: dict[bytes, Facts] = {}
         self.want: Counter[bytes] = Counter()  # message -> copies that must be in the store
@@ -439,9 +441,11 @@ class QueueMachine(RuleBasedStateMachine):
             self.decide(key, sent, answer)
 
     def knows(self, name: str) -> bool:
-        """Say whether the server has a script in its cache."""
+        """Say whether the server has a script in its cache, or the library that it is in."""
         known = call(name, (), ()).script
         assert known is not None
+        if known.function:
+            return bool(self.client.function_list(library_name()))
         return bool(self.client.script_exists(known.sha)[0])
 
     def decide(self, key: tuple[str, str], sent: Settlement, answer: Answer) -> None:
@@ -688,6 +692,7 @@ class QueueMachine(RuleBasedStateMachine):
     def lose(self, *, what: str) -> None:
         if what == "scripts":
             self.client.script_flush()
+            self.client.function_flush()
         elif what == "sequence":
             self.client.delete(K.sequence)
         else:

@@ -2,6 +2,7 @@
 
 from tasqueue.drivers.redis.address import Address
 from tasqueue.drivers.redis.request import KeepOpts
+from tasqueue.drivers.redis.script import library_source
 from tasqueue.drivers.redis.store import RedisStore
 
-__all__ = ["Address", "KeepOpts", "RedisStore"]
+__all__ = ["Address", "KeepOpts", "RedisStore", "library_source"]

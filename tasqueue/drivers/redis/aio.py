@@ -6,6 +6,7 @@ import asyncio
 import copy
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, TIMEOUT, Address
-from tasqueue.drivers.redis.command import Command, Steps, lost_scripts, pack
+from tasqueue.drivers.redis.calling import Calls
+from tasqueue.drivers.redis.command import Command, Steps, pack, some_lost
 from tasqueue.drivers.redis.error import translate
 from tasqueue.drivers.redis.outage import Outage
 
@@ -31,9 +33,12 @@ _TOGETHER: Final = 200
 class Line:
     """One connection. Its user sends one exchange after the other."""
 
-    def __init__(self, address: Address, outage: Outage | None = None) -> None:
+    def __init__(
+        self, address: Address, outage: Outage | None = None, calls: Calls | None = None
+    ) -> None:
         self._address = address
         self._outage = outage
+        self.calls: Calls = calls or Calls()
         self._patience = TIMEOUT if outage is None else PATIENCE
         self._wire = address.async_wire()
         self._used_at = 0.0  # 0 is not connected
@@ -49,7 +54,7 @@ class Line:
     ) -> list[Any]:
         """Send commands in one packet, and read their replies; errors among them are values.
 
-        A script that the server lost is sent once more, in full, and so runs after the others.
+        A script that the server lost is sent once more, and so runs after the others.
         ``packet`` is the commands where the caller has packed them. Where nobody gives up, a
         server that is away is left alone for a while before it is tried again.
 
@@ -57,12 +62,14 @@ class Line:
             BackendUnavailable: no connection, or no reply within ``patience`` seconds.
         """
         patience = patience or self._patience
-        replies = await self._once(packet or pack(commands), len(commands), patience)
-        if lost := lost_scripts(replies):
-            in_full = [commands[i].in_full() for i in lost]
-            late = await self._once(pack(in_full), len(in_full), patience)
-            for i, reply in zip(lost, late, strict=True):
-                replies[i] = reply
+        packet = packet or self.calls.written(commands)
+        replies = await self._once(packet, len(commands), patience)
+        if some_lost(replies):
+            repair = self.calls.repair(commands, replies)
+            with suppress(StopIteration):
+                again = next(repair)
+                while True:
+                    again = repair.send(await self._once(pack(again), len(again), patience))
         if self._outage:
             self._outage.answered(commands, replies)
         return replies
@@ -128,6 +135,7 @@ class AsyncDriver:
     def __init__(self, address: Address, outage: Outage | None = None) -> None:
         self._address = address
         self._outage = outage
+        self._calls = Calls()
         self._pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pipe] = WeakKeyDictionary()
 
     async def run(self, steps: Steps[T]) -> T:
@@ -155,7 +163,7 @@ class AsyncDriver:
 
     def line(self) -> Line:
         """Make one more connection, for a caller that blocks it."""
-        return Line(self._address, self._outage)
+        return Line(self._address, self._outage, self._calls)
 
     async def close(self) -> None:
         """Close this event loop's connection; the next command makes a new one."""
@@ -182,7 +190,7 @@ class _Pipe:
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Asked(commands, pack(commands), answer))
+        self._waiting.append(_Asked(commands, self._line.calls.written(commands), answer))
         if self._pump is None:
             self._pump = asyncio.create_task(self._send(), name="tasqueue: redis commands")
         return await answer

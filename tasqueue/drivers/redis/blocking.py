@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from redis.exceptions import ConnectionError as LostConnectionError
@@ -13,7 +14,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import Address, BlockingWire
-from tasqueue.drivers.redis.command import Command, Steps, lost_scripts, pack
+from tasqueue.drivers.redis.calling import Calls
+from tasqueue.drivers.redis.command import Command, Steps, pack, some_lost
 from tasqueue.drivers.redis.error import translate
 from tasqueue.drivers.redis.outage import Outage
 
@@ -48,6 +50,7 @@ class BlockingDriver:
     def __init__(self, address: Address, outage: Outage | None = None) -> None:
         self._address = address
         self._outage = outage
+        self._calls = Calls()
         self._local = threading.local()
 
     def run(self, steps: Steps[T]) -> T:
@@ -68,13 +71,15 @@ class BlockingDriver:
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one packet, and read their replies; errors among them are values.
 
-        A script that the server lost is sent once more, in full, and so runs after the others.
+        A script that the server lost is sent once more, and so runs after the others.
         """
-        replies = self._once(commands)
-        if lost := lost_scripts(replies):
-            in_full = [commands[i].in_full() for i in lost]
-            for i, reply in zip(lost, self._once(in_full), strict=True):
-                replies[i] = reply
+        replies = self._once(self._calls.written(commands), len(commands))
+        if some_lost(replies):
+            repair = self._calls.repair(commands, replies)
+            with suppress(StopIteration):
+                again = next(repair)
+                while True:
+                    again = repair.send(self._once(pack(again), len(again)))
         if self._outage:
             self._outage.answered(commands, replies)
         return replies
@@ -103,11 +108,11 @@ class BlockingDriver:
         if stale:
             line.drop()
 
-    def _once(self, commands: Sequence[Command]) -> list[Any]:
+    def _once(self, packet: bytes, count: int) -> list[Any]:
         line = self._line()
         try:
-            line.wire.send_packed_command([pack(commands)], check_health=False)
-            replies = [self._reply(line.wire) for _ in commands]
+            line.wire.send_packed_command([packet], check_health=False)
+            replies = [self._reply(line.wire) for _ in range(count)]
         except (RedisError, OSError) as error:
             line.drop()
             told = translate(error, self._address.shown, self._address.origin)

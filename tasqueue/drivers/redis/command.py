@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 import hiredis
 
 from tasqueue.core.errors import BackendError
-from tasqueue.drivers.redis.error import ScriptMissing
+from tasqueue.drivers.redis.error import CallLost
 from tasqueue.drivers.redis.script import Script, script
 
 Arg: TypeAlias = str | bytes | int
@@ -34,18 +34,28 @@ class Command(NamedTuple):
     args: tuple[Arg, ...]
     read: Callable[[Any], Any] = _as_it_is
     script: Script | None = None
-    """The script that is called by its sha1; it is sent in full if the server lost it."""
+    """The script that is called: as a function, by its sha1, or in full if the server lost it."""
 
     @property
     def name(self) -> str:
         """What tells it from other commands, whatever it is called with."""
         return str(self.args[0] if self.script is None else self.script.sha)
 
+    def by_sha(self) -> Command:
+        """The same script call for a server that runs no function of ours."""
+        return self._as("EVALSHA", self._called().sha)
+
     def in_full(self) -> Command:
         """The same script call with the source, which also teaches it to the server."""
+        return self._as("EVAL", self._called().source)
+
+    def _as(self, how: str, what: str) -> Command:
+        return Command((how, what, *self.args[2:]), self.read, self.script)
+
+    def _called(self) -> Script:
         if self.script is None:
             raise TypeError("only a script call can be sent in full")
-        return Command(("EVAL", self.script.source, *self.args[2:]), self.read, self.script)
+        return self.script
 
 
 Steps: TypeAlias = Generator[Sequence[Command], list[Any], T]
@@ -69,7 +79,8 @@ def call(
 ) -> Command:
     """Build the call of one of our scripts."""
     known = script(name)
-    return Command(("EVALSHA", known.sha, len(keys), *keys, *args), read, known)
+    how = ("FCALL", known.function) if known.function else ("EVALSHA", known.sha)
+    return Command((*how, len(keys), *keys, *args), read, known)
 
 
 def pack(commands: Sequence[Command]) -> bytes:
@@ -111,9 +122,9 @@ def ask(*commands: Command) -> Steps[list[Any]]:
     return [sound(c, reply) for c, reply in zip(commands, replies, strict=True)]
 
 
-def lost_scripts(replies: Sequence[Any]) -> list[int]:
-    """The places of those calls that the server did not know the script of."""
-    return [i for i, reply in enumerate(replies) if isinstance(reply, ScriptMissing)]
+def some_lost(replies: Sequence[Any]) -> bool:
+    """Whether the server could not find what some of the calls were to run."""
+    return any(isinstance(reply, CallLost) for reply in replies)
 
 
 def portions(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[list[Item]]:

@@ -48,9 +48,27 @@ _DENIED: Final = (
 
 _ERRNO: Final = re.compile(r"\bErr(?:no|or) (\d+)")
 
+_NO_FUNCTIONS: Final = re.compile(r"unknown command .?fcall|'fcall' command", re.IGNORECASE)
 
-class ScriptMissing(BackendRejected):
+
+class CallLost(BackendRejected):
+    """A script did not run, since the server could not find it; there are other ways to call it."""
+
+
+class ScriptMissing(CallLost):
     """The server does not know a script by its sha1: it was flushed, or started anew."""
+
+
+class FunctionMissing(CallLost):
+    """The server does not have our function library: it is new there, or was flushed."""
+
+
+class FunctionsRefused(CallLost):
+    """The server has no functions at all, or this user may not call any."""
+
+
+class Denied(BackendRejected):
+    """The credentials were refused, or this user may not run that command."""
 
 
 class WrongType(BackendRejected):
@@ -65,9 +83,8 @@ def translate(error: BaseException, address: str, origin: str) -> BackendError:
     if word is not None:
         return BackendUnavailable(f"{address} cannot serve now: {word} {error}", word)
     if isinstance(error, _DENIED):
-        return BackendRejected(
-            f"{address} refused the credentials or the command: {error}. {_hint(origin)}"
-        )
+        kind = FunctionsRefused if _NO_FUNCTIONS.search(str(error)) else Denied
+        return kind(f"{address} refused the credentials or the command: {error}. {_hint(origin)}")
     if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
         return _from_reply(str(error), address)
     return BackendUnavailable(
@@ -80,6 +97,10 @@ def _from_reply(text: str, address: str) -> BackendError:
     word = text.partition(" ")[0]
     if word in _PASSING:
         return BackendUnavailable(f"{address} cannot serve now: {text}", word)
+    if "Function not found" in text:
+        return FunctionMissing(f"{address} does not have our function library")
+    if _NO_FUNCTIONS.search(text):
+        return FunctionsRefused(f"{address} refused: {text}")
     if word in {"BADKEY", "WRONGTYPE"}:
         return WrongType(f"{address}: {text}")
     return BackendRejected(f"{address} refused: {text}")
