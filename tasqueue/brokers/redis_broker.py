@@ -145,7 +145,11 @@ class _Consumer:
             self._tidied_at = now
             await self._lease.promote(self._queue)
             await self._lease.rescue(self._queue)
-        return await self._lease.claim(self._queue, 1)
+        claims = await self._lease.claim(self._queue, 1)
+        for claim in claims:
+            if claim.convicted:
+                await self._lease.bury(self._queue, claim.token, claim.convicted)
+        return [claim for claim in claims if not claim.convicted]
 
     async def close(self) -> None:
         if self._heart is not None:

@@ -35,6 +35,7 @@ def settlement(
         encode_job(decision.record),
         once=once,
         result=decision.result,
+        dead=claim.convicted,
     )
     if isinstance(decision, Finish):
         successful = decision.record.status == JobStatus.SUCCESSFUL

@@ -126,6 +126,8 @@ class PairLease:
             if pushes:
                 await self._broker.perform(Submit(pushes))
             await self._keep(one)
+            if one.dead:
+                await self._lease.bury(queue, one.token, one.dead)
             await self._lease.drop(queue, (one.token,))
             answers.append(Answer.APPLIED)
         return answers

@@ -113,7 +113,12 @@ class Worker:
             await self._bury(claim, "the message holds no job")
             return
         task = self._registry.tasks.get(message.job.task)
-        if task is None:
+        if claim.convicted:
+            LOGGER.error("job %s is a dead letter now: %s", message.meta.id, claim.convicted)
+            self._decide(
+                claim, message, Failed(claim.convicted, final=True), ttl_ms=self._ttl_ms(task)
+            )
+        elif task is None:
             await self._unknown(claim, message)
         else:
             await self._known(claim, message, task)
@@ -130,9 +135,12 @@ class Worker:
         outcome = await self._executor.attempt(task, message, ctx)
         if isinstance(outcome, Succeeded):
             outcome = await self._with_earlier(message, outcome)
-        ttl = task.result_ttl
-        ttl_ms = int(ttl.total_seconds() * 1000) if ttl else self._expiry_ms
-        self._decide(claim, message, outcome, ttl_ms=ttl_ms)
+        self._decide(claim, message, outcome, ttl_ms=self._ttl_ms(task))
+
+    def _ttl_ms(self, task: Task | None) -> int:
+        """How long record and result are kept; 0 is for ever."""
+        ttl = task.result_ttl if task is not None else None
+        return int(ttl.total_seconds() * 1000) if ttl else self._expiry_ms
 
     def _decide(self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int) -> None:
         now_ns = self._clock.now_ns()

@@ -1,5 +1,6 @@
 """What each script keeps true by itself; what they keep true together is in tests/stateful."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +10,16 @@ from hypothesis import strategies as st
 
 from tasqueue.core.errors import BackendRejected, BackendUnavailable
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
+from tasqueue.drivers.redis import solitude
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Command, ask, call
 from tasqueue.drivers.redis.error import WrongType
+from tasqueue.drivers.redis.holding import release
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
 from tasqueue.drivers.redis.script import NAMES, script
 from tasqueue.drivers.redis.settlement import finish, retry, settle
+from tasqueue.drivers.redis.solitude import BUDGET
 from tasqueue.drivers.redis.upkeep import _promote, reap
 
 Q = "q"
@@ -33,9 +37,10 @@ def register(driver: BlockingDriver, worker: str = "w") -> None:
     assert do(driver, call("beat", (K.beats, K.workers), (worker, "1", "place"))) > 0
 
 
-def claim(limit: int = 100, *, worker: str = "w", budget: int = 1 << 19) -> Command:
-    keys = (Q, K.landing(worker), K.held(worker), K.beats, K.sequence)
-    return call("claim", keys, (worker, "nonce", limit, budget))
+def claim(
+    limit: int = 100, *, worker: str = "w", budget: int = BUDGET, alone: bool = True
+) -> Command:
+    return solitude.claim(K, worker, limit=limit, alone=alone, budget=budget)
 
 
 def done(token: str = FIRST, **changes: Any) -> Settlement:
@@ -55,6 +60,8 @@ CALLS: dict[str, Callable[[], Command]] = {
     "beat": lambda: call("beat", (K.beats, K.workers), ("w", "1", "place")),
     "bury": lambda: call("bury", (HELD, K.dead, K.reasons), ("1:t", 1, "why")),
     "claim": claim,
+    "claim a suspect": lambda: claim(worker="idle"),
+    "claim beside others": lambda: claim(alone=False),
     "enqueue": lambda: call("enqueue", (Q, K.scheduled), ("", "id", "", "", "record", "raw")),
     "enqueue later": lambda: call(
         "enqueue", (Q, K.scheduled), ("", "id", "call", 1, "record", "raw")
@@ -63,9 +70,12 @@ CALLS: dict[str, Callable[[], Command]] = {
     "finish with children": lambda: finish(K, "w", [done(pushes=[CHILD, LATE_CHILD])], now_ns=1),
     "mark": lambda: call("mark", (HELD,), ("1:t", "id", "record")),
     "park": lambda: call("park", (HELD, K.parked, K.parked_jobs("t")), ("1:t", "t")),
-    "promote": lambda: call("promote", (K.scheduled, Q), (9, 9)),
+    "promote": lambda: call("promote", (K.scheduled, Q, K.suspects, K.convicts), (9, 9)),
     "reap": lambda: reap(K, "w", "exit"),
-    "release": lambda: call("release", (Q, HELD), ("1:t",)),
+    "reap a child": lambda: reap(K, "w", "child", started=["1:t"]),
+    "reap a lost host": lambda: reap(K, "w", "host", seen=b"1"),
+    "reap a suspect": lambda: reap(K, "v", "child", started=["s3:t"], alone=True),
+    "release": lambda: release(K, "w", ["1:t", "s2:t"]),
     "retry": lambda: retry(K, "w", [later()]),
     "retry later": lambda: retry(K, "w", [later(due=1)]),
     "unpark": lambda: call("unpark", (K.parked_jobs("t"), K.parked, Q), ("t", 9, 9)),
@@ -85,8 +95,11 @@ def a_full_store(client: Any) -> None:
     client.sadd(K.parked, "t")
     client.zadd(K.scheduled, {"due": 1})
     client.zadd("tasqueue:ss:other", {"due": 1})
-    client.hset(HELD, "1:t", "held")
-    client.hset(K.beats, "w", 1)
+    client.hset(HELD, mapping={"1:t": "held", "s2:t": "suspected"})
+    client.hset(K.held("v"), "s3:t", "guilty")
+    client.hset(K.beats, mapping={"w": 1, "v": 1, "idle": 1})
+    client.lpush(K.suspects, "a suspect")
+    client.hset(K.charges, "c" + hashlib.sha1(b"guilty", usedforsecurity=False).hexdigest(), 8)
     client.hset(K.workers, "w", "place")
     client.set(K.sequence, 1)
     client.zadd(K.tombs, {"gone": 1})
@@ -173,7 +186,7 @@ def test_the_oldest_job_comes_first_also_after_a_release_and_an_exit(
     redis_client.lpush(Q, *"abcdefghijklmnopqrstuvwxyz")
     first = do(driver, claim(20))
     assert b"".join(first[2::2]) == b"abcdefghijklmnopqrst"
-    assert do(driver, call("release", (Q, HELD), first[1::2])) == 20
+    assert do(driver, release(K, "w", [token.decode() for token in first[1::2]])) == 20
     assert b"".join(do(driver, claim(3))[2::2]) == b"abc"
     redis_client.lmove(Q, LANDING, "RIGHT", "LEFT")
     redis_client.lmove(Q, LANDING, "RIGHT", "LEFT")
@@ -221,11 +234,11 @@ def test_a_due_time_keeps_the_precision_that_go_has(
 
 
 def test_promote_says_when_the_next_job_is_due(driver: BlockingDriver, redis_client: Any) -> None:
-    assert driver.run(_promote(K)) is None
+    assert driver.run(_promote(K)).seconds is None
     seconds, micros = redis_client.time()
     now = (seconds * 1_000_000 + micros) * 1000
     redis_client.zadd(K.scheduled, {"late": now + 3_600_000_000_000, "past": now - 1, "old": -5})
-    wait = driver.run(_promote(K))
+    wait = driver.run(_promote(K)).seconds
     assert wait is not None
     assert 3590 < wait <= 3600
     assert redis_client.lrange(Q, 0, -1) == [b"past", b"old"]
@@ -233,7 +246,7 @@ def test_promote_says_when_the_next_job_is_due(driver: BlockingDriver, redis_cli
 
 def test_promote_moves_more_than_one_portion(driver: BlockingDriver, redis_client: Any) -> None:
     redis_client.zadd(K.scheduled, {f"{i:04}": i for i in range(1100)})
-    assert driver.run(_promote(K)) is None
+    assert driver.run(_promote(K)).seconds is None
     assert redis_client.lrange(Q, 0, -1)[::-1] == [f"{i:04}".encode() for i in range(1100)]
 
 

@@ -7,6 +7,7 @@ the commands are the real ones, on a real Valkey; the messages are real wire mes
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -19,12 +20,15 @@ from tasqueue.core.ports import Answer, Push, Settlement, Submit
 from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Steps, ask, call
+from tasqueue.drivers.redis.holding import release
 from tasqueue.drivers.redis.keys import RESULT, TASKS, queue_keys
 from tasqueue.drivers.redis.liveness import Watch
 from tasqueue.drivers.redis.process import Place
+from tasqueue.drivers.redis.reaper import _reap
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
 from tasqueue.drivers.redis.script import library_name
 from tasqueue.drivers.redis.settlement import settle
+from tasqueue.drivers.redis.solitude import claim
 from tasqueue.drivers.redis.upkeep import Upkeep, _promote, _unpark, reap
 
 Q = "q"
@@ -76,6 +80,10 @@ def facts(raw: bytes) -> Facts:
     return Facts(message.id, job.task, job.opts.eta_ns, kids, message.meta.retried, turn)
 
 
+def sha1(raw: bytes) -> str:
+    return hashlib.sha1(raw, usedforsecurity=False).hexdigest()
+
+
 def script_of(settlement: Settlement) -> str:
     return "finish" if settlement.again is None else "retry"
 
@@ -120,7 +128,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     def once(self, raw: bytes) -> str:
         copies = self.once_keys and self.facts(raw).may_have_copies
-        return hashlib.sha1(raw, usedforsecurity=False).hexdigest() if copies else ""
+        return sha1(raw) if copies else ""
 
     # -- the start ---------------------------------------------------------------------------
 
@@ -146,6 +154,10 @@ class QueueMachine(RuleBasedStateMachine):
         self.results: dict[str, bytes] = {}
         self.lists: dict[str, set[str]] = {"success": set(), "failed": set()}
         self.dead: Counter[bytes] = Counter()
+        self.suspects: Counter[bytes] = Counter()
+        self.convicts: Counter[bytes] = Counter()
+        self.losses: Counter[bytes] = Counter()  # message -> lost hosts
+        self.points: Counter[bytes] = Counter()  # message -> what is charged to it
         self.calls: list[Call] = []
         self.go_hands: list[bytes] = []
         self.go_reads: list[bytes] = []
@@ -169,9 +181,40 @@ class QueueMachine(RuleBasedStateMachine):
         self.want[raw] -= 1
         return raw
 
-    def given_back(self, worker: str) -> None:
-        for key in [key for key in self.own if key[0] == worker]:
-            del self.own[key]
+    def jobs_of(self, worker: str) -> list[tuple[str, str]]:
+        return [key for key in self.own if key[0] == worker]
+
+    def given_back(self, worker: str, why: str = "", begun: Sequence[str] = ()) -> None:
+        """Every job goes back to where it came from, or is a suspect now, or convicted."""
+        jobs = self.jobs_of(worker)
+        for key in jobs:
+            raw, kind = self.own.pop(key), key[1][0]
+            guilty = why == "child" and key[1] in begun
+            if kind == "c":
+                self.convicts[raw] += 1
+            elif kind == "s":
+                lone = len(jobs) == 1
+                self.points[raw] += 4 if lone and guilty else lone and why == "host"
+                condemned = lone and (guilty or why == "host") and self.points[raw] >= 12
+                assert not condemned or self.facts(raw).task == "poison", "an innocent"
+                (self.convicts if condemned else self.suspects)[raw] += 1
+            else:
+                self.losses[raw] += why == "host"
+                if guilty or (why == "host" and self.losses[raw] >= 2):
+                    self.suspects[raw] += 1
+
+    def may_end(self, worker: str, why: str) -> bool:
+        """Whether a kill from outside would not convict an innocent.
+
+        A kill of what holds a lone suspect cannot be told from its own crash: two of a child, or
+        eleven of a host, are what an innocent survives.
+        """
+        jobs = self.jobs_of(worker)
+        if len(jobs) != 1 or jobs[0][1][0] != "s":
+            return True
+        raw = self.own[jobs[0]]
+        weight = {"child": 4, "host": 1}[why]
+        return self.facts(raw).task == "poison" or self.points[raw] + weight < 12
 
     def registered(self, worker: str) -> bool:
         return bool(self.client.hexists(K.beats, worker))
@@ -194,7 +237,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.born(sent.push.body)
 
     @rule(
-        task=st.sampled_from(["ok", "ok", "ok", "unknown"]),
+        task=st.sampled_from(["ok", "ok", "ok", "unknown", "poison"]),
         user=st.sampled_from(["", "", "u0", "u1"]),
         eta=st.sampled_from([None, None, 1, 2]),
         kids=st.sampled_from([0, 0, 1, 2]),
@@ -257,11 +300,13 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(all_of_them=st.booleans())
     def promote(self, *, all_of_them: bool) -> None:
         if all_of_them:
-            assert self.run(_promote(K)) is None
+            assert self.run(_promote(K)).seconds is None
             assert not self.client.exists(K.scheduled)
         else:
-            moved, _, _ = self.call("promote", [K.scheduled, Q], 1, 1)
+            names = [K.scheduled, Q, K.suspects, K.convicts]
+            moved, _, _, silent = self.call("promote", names, 1, 1)
             assert moved <= 1
+            assert silent == self.suspects.total() + self.convicts.total()
 
     @precondition(lambda self: len(self.go_reads) < 3)
     @rule()
@@ -305,6 +350,18 @@ class QueueMachine(RuleBasedStateMachine):
         self.given_back(old)
         self.starts_anew(w)
 
+    @rule(points=st.sampled_from([0, 4, 8, 11]), guilty=st.booleans())
+    def a_suspect_with_a_history(self, *, points: int, guilty: bool) -> None:
+        """What many crashes lead to."""
+        job_id = f"j{self.tick()}"
+        raw = body(job_id, task="poison" if guilty else "ok")
+        self.send(Call(Push(Q, job_id, self.record(job_id, "queued"), raw)))
+        self.client.lmove(Q, K.suspects, "LEFT", "LEFT")
+        self.suspects[raw] += 1
+        self.points[raw] = points
+        if points:
+            self.client.hset(K.charges, "c" + sha1(raw), points)
+
     @rule(w=st.sampled_from(WORKERS), late=st.booleans())
     def doorbell(self, *, w: str, late: bool) -> None:
         """A blocked move fires, perhaps after its worker was given up."""
@@ -317,10 +374,39 @@ class QueueMachine(RuleBasedStateMachine):
         there = self.registered(worker)
         assert (self.beat_as(worker) > 0) == there, "a reaped worker came back"
 
-    def claim_as(self, worker: str, limit: int, budget: int = 1 << 19) -> list[bytes]:
-        keys = [Q, K.landing(worker), K.held(worker), K.beats, K.sequence]
-        reply: list[bytes] = self.call("claim", keys, worker, f"n{self.tick()}", limit, budget)
+    def claim_as(self, worker: str, limit: int, *, alone: bool = True) -> list[bytes]:
+        """Claim, and check that the reply is of the kind that it must be."""
+        drains = self.client.get(K.drainer)
+        wanted = self.kind_of_reply(worker, alone=alone, drains=drains)
+        reply: list[bytes]
+        (reply,) = self.run(ask(claim(K, worker, limit=limit, alone=alone)))
+        assert reply[0] == (wanted.encode() if wanted in {"fenced", "drain"} else b"ok")
+        if wanted in {"fenced", "drain", "s"}:
+            assert not self.client.exists(K.landing(worker)), "a message would wait there"
+        if wanted in {"c", "s"}:
+            assert {token[:1].decode() for token in reply[1::2]} == {wanted}
+            taken = self.convicts if wanted == "c" else self.suspects
+            taken.subtract(reply[2::2])
+            assert min(taken.values()) >= 0
+        elif wanted == "ok":
+            assert all(token[:1].isdigit() for token in reply[1::2])
+        assert len(reply) <= 1 + 2 * (1 if wanted == "s" else limit)
         return reply
+
+    def kind_of_reply(self, worker: str, *, alone: bool, drains: bytes | None) -> str:
+        jobs = self.jobs_of(worker)
+        if not self.registered(worker):
+            return "fenced"
+        if [token[0] for _, token in jobs] == ["s"]:
+            return "drain"
+        if self.convicts.total():
+            return "c"
+        if self.suspects.total():
+            if alone and not jobs:
+                return "s"
+            if drains in {None, worker.encode()}:
+                return "drain"
+        return "ok"
 
     def claimed(self, worker: str, reply: list[bytes], *, lost: bool = False) -> None:
         for token, raw in zip(reply[1::2], reply[2::2], strict=True):
@@ -330,7 +416,9 @@ class QueueMachine(RuleBasedStateMachine):
             self.own[key] = raw
             if not lost:
                 self.held[key] = raw
-        numbers = [int(token.partition(b":")[0]) for token in reply[1::2]]
+        numbers = [int(token.lstrip(b"sc").partition(b":")[0]) for token in reply[1::2]]
+        kinds = {token[0] for _, token in self.jobs_of(worker)}
+        assert "s" not in kinds or len(self.jobs_of(worker)) == 1, "a suspect beside other jobs"
         assert all(a + 1 == b for a, b in pairwise(numbers))
 
     @rule(
@@ -338,19 +426,14 @@ class QueueMachine(RuleBasedStateMachine):
         limit=st.integers(1, 4),
         lost=st.booleans(),
         ghost=st.sampled_from([False, False, False, True]),
+        alone=st.booleans(),
     )
-    def claim(self, *, w: str, limit: int, lost: bool, ghost: bool) -> None:
+    def claim(self, *, w: str, limit: int, lost: bool, ghost: bool, alone: bool) -> None:
+        """With ``alone`` false, a worker of several queues that has not looked at the others."""
         worker = self.ghost_or(w, ghost=ghost)
-        there = self.registered(worker)
-        reply = self.claim_as(worker, limit)
-        if reply[0] == b"fenced":
-            assert not there
-            assert not self.client.exists(K.landing(worker)), "a fenced claim kept a message"
-            if worker == self.worker[w]:
-                self.finds_itself_fenced(w)
-            return
-        assert there, "a worker that is not registered was given jobs"
-        assert len(reply) <= 1 + 2 * limit
+        reply = self.claim_as(worker, limit, alone=alone)
+        if reply[0] == b"fenced" and worker == self.worker[w]:
+            self.finds_itself_fenced(w)
         self.claimed(worker, reply, lost=lost)
 
     @rule(w=st.sampled_from(WORKERS))
@@ -365,8 +448,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     def pick(
         self, data: st.DataObject, *, task: str = "ok", fresh: bool = False
-    ) -> tuple[str, str]:
-        """One of the jobs that a process believes it holds; a worker takes one if need be."""
+    ) -> tuple[str, str] | None:
+        """One of the jobs that a process believes it holds; a worker takes one if need be.
+
+        None if there is none, and a suspect or a convict comes first.
+        """
         keys = [
             key
             for key, raw in sorted(self.held.items())
@@ -385,9 +471,8 @@ class QueueMachine(RuleBasedStateMachine):
         )
         self.send(Call(push))
         worker = self.worker[w]
-        taken = self.claim_as(worker, 100)
-        self.claimed(worker, taken)
-        return next(key for key in reversed(self.held) if self.held[key] == push.body)
+        self.claimed(worker, self.claim_as(worker, 100))
+        return next((key for key in reversed(self.held) if self.held[key] == push.body), None)
 
     def ending(self, key: tuple[str, str], *, ok: bool) -> Settlement:
         told = self.facts(self.held[key])
@@ -462,6 +547,8 @@ class QueueMachine(RuleBasedStateMachine):
             return
         if sent.once:
             self.decided.add(sent.once)
+        self.losses.pop(raw, None)
+        self.points.pop(raw, None)
         self.records[sent.job_id] = sent.record
         if sent.result is not None:
             self.results[sent.job_id] = sent.result
@@ -480,16 +567,30 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), ok=st.booleans(), fate=FATES)
     def an_attempt_ends_the_job(self, *, data: st.DataObject, ok: bool, fate: str) -> None:
-        key = self.pick(data)
-        self.send_settlement(key, self.ending(key, ok=ok), fate)
+        if key := self.pick(data):
+            self.send_settlement(key, self.ending(key, ok=ok), fate)
+
+    @precondition(lambda self: self.convicts.total() or any(t[0] == "c" for _, t in self.held))
+    @rule(w=st.sampled_from(WORKERS), fate=FATES)
+    def a_convict_is_buried(self, *, w: str, fate: str) -> None:
+        """Whoever claims it does not run it, but ends it as failed, and keeps its bytes."""
+        worker = self.worker[w]
+        self.claimed(worker, self.claim_as(worker, 4))
+        for key in [key for key in self.held if key[1][0] == "c"]:
+            self.send_settlement(key, self.burial(key), fate)
+
+    def burial(self, key: tuple[str, str]) -> Settlement:
+        sent = self.ending(key, ok=False)
+        sent.dead = "dead: it was convicted"
+        return sent
 
     @rule(data=st.data(), failed=st.booleans(), due=st.sampled_from([None, 1]), fate=FATES)
     def an_attempt_is_followed(
         self, *, data: st.DataObject, failed: bool, due: int | None, fate: str
     ) -> None:
         """By another one after a failure, or by a later one without having failed."""
-        key = self.pick(data)
-        self.send_settlement(key, self.next_attempt(key, failed=failed, due=due), fate)
+        if key := self.pick(data):
+            self.send_settlement(key, self.next_attempt(key, failed=failed, due=due), fate)
 
     def send_settlement(self, key: tuple[str, str], sent: Settlement, fate: str) -> None:
         self.started.add(key)
@@ -513,8 +614,12 @@ class QueueMachine(RuleBasedStateMachine):
             return
         self.claimed(worker, reply)
         keys = [(worker, token.decode()) for token in reply[1::2]]
+        if self.dies_of_poison(w, keys):
+            return
         batch = [
-            self.next_attempt(key, failed=True, due=1 if later else None)
+            self.burial(key)
+            if key[1][0] == "c"
+            else self.next_attempt(key, failed=True, due=1 if later else None)
             if i % 3 == 2
             else self.ending(key, ok=i % 2 == 0)
             for i, key in enumerate(keys)
@@ -523,10 +628,32 @@ class QueueMachine(RuleBasedStateMachine):
         for key in keys:
             del self.held[key]
 
+    def dies_of_poison(self, w: str, keys: list[tuple[str, str]]) -> bool:
+        """Begin jobs one by one; the first poisonous one is the end of the process."""
+        begun = []
+        for worker, token in keys:
+            begun.append(token)
+            if token[0] != "c" and self.facts(self.own[worker, token]).task == "poison":
+                self.child_ends(w, begun)
+                return True
+        return False
+
+    def child_ends(self, w: str, begun: list[str]) -> None:
+        """The supervisor's waitpid returns; it knows what had begun, and starts another child."""
+        old = self.worker[w]
+        there = self.registered(old)
+        for _ in range(2):
+            self.run(_reap(old, [Q], {Q: begun}))
+        self.given_back(old, "child" if there else "", begun)
+        self.held = {key: raw for key, raw in self.held.items() if key[0] != old}
+        self.starts_anew(w)
+
     @rule(data=st.data())
     def mark(self, *, data: st.DataObject) -> None:
         """A ``processing`` record, perhaps long after the job was given to others or ended."""
         key = self.pick(data)
+        if key is None:
+            return
         told = self.facts(self.held[key])
         record = self.record(told.id, "processing")
         written = self.call("mark", [K.held(key[0])], key[1], told.id, record)
@@ -537,16 +664,30 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data(), twice=st.booleans())
     def release(self, *, data: st.DataObject, twice: bool) -> None:
         key = self.pick(data, fresh=True)
+        if key is None:
+            return
         there = key in self.own
         for _ in range(1 + twice):
-            assert self.call("release", [Q, K.held(key[0])], key[1]) == there
+            assert self.run(ask(release(K, key[0], [key[1]]))) == [there]
             there = False
+        if key in self.own and key[1][0] == "s":
+            self.suspects[self.own[key]] += 1
         self.own.pop(key, None)
         del self.held[key]
+
+    @precondition(lambda self: any(t[0] == "c" for _, t in self.own))
+    @rule()
+    def release_a_convict(self) -> None:
+        key = next(key for key in self.own if key[1][0] == "c")
+        assert self.run(ask(release(K, key[0], [key[1]]))) == [1]
+        self.convicts[self.own.pop(key)] += 1
+        self.held.pop(key, None)
 
     @rule(data=st.data(), twice=st.booleans())
     def park(self, *, data: st.DataObject, twice: bool) -> None:
         key = self.pick(data, task="unknown", fresh=True)
+        if key is None:
+            return
         there = key in self.own
         names = [K.held(key[0]), K.parked, K.parked_jobs("unknown")]
         for _ in range(1 + twice):
@@ -569,6 +710,8 @@ class QueueMachine(RuleBasedStateMachine):
     def bury(self, *, data: st.DataObject) -> None:
         """As if the bytes were no message; the scripts do not read them."""
         key = self.pick(data, fresh=True)
+        if key is None:
+            return
         there = key in self.own
         names = [K.held(key[0]), K.dead, K.reasons]
         assert self.call("bury", names, key[1], self.tick(), "no message") == there
@@ -587,6 +730,31 @@ class QueueMachine(RuleBasedStateMachine):
         self.held = {key: raw for key, raw in self.held.items() if key[0] != old}
         self.starts_anew(w)
 
+    @rule(
+        w=st.sampled_from(WORKERS),
+        limit=st.integers(1, 3),
+        times=st.integers(1, 6),
+        share=st.integers(0, 3),
+        host=st.booleans(),
+    )
+    def killed_again_and_again(
+        self, *, w: str, limit: int, times: int, share: int, host: bool
+    ) -> None:
+        """From outside: the child, or the whole host; some of its jobs had begun."""
+        for _ in range(times):
+            worker = self.worker[w]
+            self.claimed(worker, self.claim_as(worker, limit))
+            if not self.registered(worker) or not self.may_end(worker, "host" if host else "child"):
+                return
+            if host:
+                seen = self.client.hget(K.beats, worker)
+                assert self.run(ask(reap(K, worker, "host", seen=seen)))[0] >= 0
+                self.given_back(worker, "host")
+                self.held = {key: raw for key, raw in self.held.items() if key[0] != worker}
+                self.starts_anew(w)
+            else:
+                self.child_ends(w, [token for _, token in self.jobs_of(worker)][:share])
+
     @rule(w=st.sampled_from(WORKERS), ghost=st.booleans(), stale=st.booleans())
     def reap(self, *, w: str, ghost: bool, stale: bool) -> None:
         """Somebody's lease is over, or so it was thought: with ``stale`` it has beaten since."""
@@ -594,10 +762,12 @@ class QueueMachine(RuleBasedStateMachine):
         seen = self.client.hget(K.beats, worker) or b"none"
         if stale:
             self.beat_as(worker)
+        elif not self.may_end(worker, "host"):
+            return
         (back,) = self.run(ask(reap(K, worker, "host", seen=seen)))
         assert (back >= 0) == (seen != b"none" and not stale), "reaped although it had beaten"
         if back >= 0:
-            self.given_back(worker)
+            self.given_back(worker, "host")
             assert not self.registered(worker)
 
     @rule(w=st.sampled_from(WORKERS), ghost=st.booleans())
@@ -625,6 +795,8 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(beats=st.integers(1, 3))
     def rescue(self, *, beats: int) -> None:
         """What each worker does for the others every few seconds, with its real steps."""
+        if not all(self.may_end(worker, "host") for worker in {key[0] for key in self.own}):
+            return
         self.my_beats += beats
         upkeep = Upkeep.__new__(Upkeep)
         upkeep._keep = KeepOpts()
@@ -633,7 +805,7 @@ class QueueMachine(RuleBasedStateMachine):
         found = self.run(upkeep._rescue(K, self.watch))
         after = {w.decode() for w in self.client.hkeys(K.beats)}
         for worker in before - after:
-            self.given_back(worker)
+            self.given_back(worker, "host")
         for worker in [*self.ghosts, *self.worker.values()]:
             if worker not in after:
                 self.given_back(worker)
@@ -688,13 +860,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     # -- vandalism ---------------------------------------------------------------------------
 
-    @rule(what=st.sampled_from(["sequence", "beats", "scripts"]))
+    @rule(what=st.sampled_from(["sequence", "beats", "scripts", "drainer"]))
     def lose(self, *, what: str) -> None:
         if what == "scripts":
             self.client.script_flush()
             self.client.function_flush()
         elif what == "sequence":
             self.client.delete(K.sequence)
+        elif what == "drainer":
+            self.client.delete(K.drainer)
         else:
             self.client.delete(K.beats)
 
@@ -705,6 +879,8 @@ class QueueMachine(RuleBasedStateMachine):
         pipe.lrange(Q, 0, -1)
         pipe.zrange(K.scheduled, 0, -1)
         pipe.lrange(K.parked_jobs("unknown"), 0, -1)
+        pipe.lrange(K.suspects, 0, -1)
+        pipe.lrange(K.convicts, 0, -1)
         for worker in [*self.worker.values(), *self.ghosts]:
             pipe.lrange(K.landing(worker), 0, -1)
             pipe.hvals(K.held(worker))
@@ -714,6 +890,19 @@ class QueueMachine(RuleBasedStateMachine):
     def every_message_is_in_one_place(self) -> None:
         there = self.places()
         assert there == +self.want, (there - self.want, self.want - there)
+
+    @invariant()
+    def who_is_suspected_and_charged_is_what_the_crashes_said(self) -> None:
+        pipe = self.client.pipeline(transaction=False)
+        pipe.lrange(K.suspects, 0, -1)
+        pipe.lrange(K.convicts, 0, -1)
+        pipe.hgetall(K.charges)
+        suspects, convicts, charges = pipe.execute()
+        assert Counter(suspects) == +self.suspects
+        assert Counter(convicts) == +self.convicts
+        told = {"c" + sha1(raw): n for raw, n in (+self.points).items()}
+        told |= {"h" + sha1(raw): n for raw, n in (+self.losses).items()}
+        assert {name.decode(): int(n) for name, n in charges.items()} == told
 
     @invariant()
     def every_record_is_the_last_that_was_allowed(self) -> None:
@@ -740,22 +929,26 @@ class QueueMachine(RuleBasedStateMachine):
         self.go_hands, self.go_reads = [], []
         everybody = [*self.ghosts, *self.worker.values()]
         for worker in everybody:
-            seen = self.client.hget(K.beats, worker) or b""
-            self.run(ask(reap(K, worker, "host", seen=seen), reap(K, worker, "orphan")))
+            self.run(ask(reap(K, worker, "exit"), reap(K, worker, "orphan")))
             self.given_back(worker)
         self.ghosts = everybody
         self.worker = {"z": "last"}
         self.beat_as("last", first=True)
-        for _ in range(300):
+        for _ in range(400):
             self.run(_promote(K))
             self.run(_unpark(K, frozenset({"unknown"})))
-            reply = self.claim_as("last", 5)
-            self.claimed("last", reply)
+            worker = self.worker["z"]
+            reply = self.claim_as(worker, 5)
+            self.claimed(worker, reply)
             if len(reply) == 1:
                 break
-            keys = [("last", token.decode()) for token in reply[1::2]]
-            batch = [self.ending(key, ok=True) for key in keys]
-            self.decide_all(keys, batch)
+            keys = [(worker, token.decode()) for token in reply[1::2]]
+            if not self.dies_of_poison("z", keys):
+                ends = [
+                    self.burial(key) if key[1][0] == "c" else self.ending(key, ok=True)
+                    for key in keys
+                ]
+                self.decide_all(keys, ends)
         self.every_message_is_in_one_place()
         self.every_record_is_the_last_that_was_allowed()
         assert not +self.want, f"does not come to rest: {+self.want}"

@@ -28,6 +28,8 @@ class Claim(NamedTuple):
 
     token: str
     body: bytes
+    convicted: str = ""
+    """Why this job must not run, but fail, and be kept among the dead letters; else ""."""
 
 
 class Mark(NamedTuple):

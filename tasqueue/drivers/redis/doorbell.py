@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import Any, Final
 
 from tasqueue.core.errors import BackendError, BackendRejected
 from tasqueue.drivers.redis.aio import PATIENCE, AsyncDriver
-from tasqueue.drivers.redis.command import MAX_ITEMS, call, command, sound
+from tasqueue.drivers.redis.command import Command, command, sound
 from tasqueue.drivers.redis.keys import QueueKeys
 
 _PARKED: Final = 2
 """Seconds that the server holds an idle claim."""
-_BUDGET: Final = 1 << 19
-"""Bytes after which a claim takes no further message."""
 _POLL_MIN: Final = 0.05
 _POLL_MAX: Final = 0.5
 """Seconds between claims while the server refuses to move messages, being full."""
@@ -25,7 +22,7 @@ class Doorbell:
 
     def __init__(self, driver: AsyncDriver, keys: QueueKeys) -> None:
         self._driver = driver
-        self._keys = keys
+        self.keys: QueueKeys = keys
         self._line = driver.line()
         self._client: int | None = None
         self._pause = 0.0
@@ -33,26 +30,27 @@ class Doorbell:
         self._one_at_a_time = asyncio.Lock()
         self._round: asyncio.Future[None] | None = None
 
-    async def claim(self, worker_id: str, limit: int) -> list[bytes] | None:
-        """Take up to ``limit`` jobs as token, body, token, body …; None if fenced.
+    async def claim(self, asked: Command, worker_id: str) -> list[bytes]:
+        """Send a CLAIM behind a move that waits up to 2 s for a job; returns the script's reply.
 
-        Waits up to 2 s for the first one. Only the script's reply says what is owned: what the
+        Only the script's reply says what is owned: what the
         doorbell moved lies in the landing, where the script, this time or the next, takes it.
         """
         async with self._one_at_a_time:
             self._round = asyncio.get_running_loop().create_future()
             try:
-                return await self._claim(worker_id, limit)
+                return await self._claim(asked, worker_id)
             finally:
                 self._round.set_result(None)
                 self._round = None
                 self._stirred.clear()
 
-    async def wait(self, seconds: float) -> None:
-        """Do nothing for a while, or until stirred."""
+    async def wait(self, seconds: float) -> bool:
+        """Do nothing for a while, or until stirred: then True."""
         async with self._one_at_a_time:
             self._stirred.clear()
             await self._sleep(seconds)
+            return self._stirred.is_set()
 
     async def stir(self) -> None:
         """Make the claim that waits now return; returns when it has."""
@@ -69,26 +67,18 @@ class Doorbell:
         self._client = None
         await self._line.close()
 
-    async def _claim(self, worker_id: str, limit: int) -> list[bytes] | None:
+    async def _claim(self, asked: Command, worker_id: str) -> list[bytes]:
         if self._pause:
             await self._sleep(self._pause)
         await self._identify()
-        keys = self._keys
-        landing, held = keys.landing(worker_id), keys.held(worker_id)
-        ring = command("BLMOVE", keys.queue, landing, "RIGHT", "LEFT", _PARKED)
-        claim = call(
-            "claim",
-            (keys.queue, landing, held, keys.beats, keys.sequence),
-            (worker_id, secrets.token_hex(6), min(limit, MAX_ITEMS), _BUDGET),
-        )
+        keys = self.keys
+        ring = command("BLMOVE", keys.queue, keys.landing(worker_id), "RIGHT", "LEFT", _PARKED)
         if self._stirred.is_set():
-            return []
-        rung, taken = await self._line.exchange([ring, claim], patience=_PARKED + PATIENCE)
-        answer: list[bytes] = sound(claim, taken)
-        if answer[0] == b"fenced":
-            return None
-        self._rest(rung, found=len(answer) > 1)
-        return answer[1:]
+            return [b"ok"]
+        rung, taken = await self._line.exchange([ring, asked], patience=_PARKED + PATIENCE)
+        answer: list[bytes] = sound(asked, taken)
+        self._rest(rung, found=answer != [b"ok"])
+        return answer
 
     def _rest(self, rung: Any, *, found: bool) -> None:
         """Poll while the server does not move messages: when full, it only runs our scripts."""

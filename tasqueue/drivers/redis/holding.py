@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tasqueue.core.ports import Answer, Claim, Mark, Settlement
 from tasqueue.drivers.redis import settlement
-from tasqueue.drivers.redis.command import ask, call, command, portions
-from tasqueue.drivers.redis.keys import queue_keys
+from tasqueue.drivers.redis.command import Command, ask, call, command, portions
+from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
 
 if TYPE_CHECKING:
     from tasqueue.drivers.redis.aio import AsyncDriver
+
+
+GUILTY: Final = "dead: each time that this job ran alone, the process that ran it died"
+"""Why a convicted job has failed."""
 
 
 class Holding:
@@ -29,9 +33,8 @@ class Holding:
     async def release(self, queue: str, tokens: Sequence[str]) -> int:
         """Give unstarted jobs back, oldest first, to the old end; returns how many."""
         keys = queue_keys(queue)
-        names = (queue, keys.held(self._id))
         # The youngest go first, so that the oldest end up at the end.
-        calls = [call("release", names, part) for part in portions(tokens, len)][::-1]
+        calls = [release(keys, self._id, part) for part in portions(tokens, len)][::-1]
         return sum(await self._driver.run(ask(*calls)))
 
     async def mark(self, queue: str, marks: Sequence[Mark]) -> None:
@@ -68,10 +71,16 @@ class Holding:
         await self._driver.run(ask(command("HDEL", held, *tokens)))
 
 
+def release(keys: QueueKeys, worker_id: str, tokens: Sequence[str]) -> Command:
+    """Build the call of RELEASE."""
+    names = (keys.queue, keys.held(worker_id), keys.suspects, keys.convicts)
+    return call("release", names, tokens)
+
+
 def claims(flat: Sequence[bytes]) -> list[Claim]:
     """Read a reply of tokens and bodies in turn."""
     return [
-        Claim(token.decode("ascii"), body)
+        Claim(token.decode("ascii"), body, GUILTY if token.startswith(b"c") else "")
         for token, body in zip(flat[::2], flat[1::2], strict=True)
     ]
 

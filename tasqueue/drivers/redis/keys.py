@@ -41,6 +41,14 @@ class QueueKeys:
     """HASH sha1 of a dead message → why."""
     parked: str
     """SET of task names that nobody knows and that have jobs here."""
+    suspects: str
+    """LIST of jobs whose process died under them, and may have died of them."""
+    convicts: str
+    """LIST of jobs that killed their process when they ran alone; nobody runs them again."""
+    charges: str
+    """HASH 'h' or 'c' + sha1 of a message → lost hosts, or points against it."""
+    drainer: str
+    """The worker that makes itself empty for a suspect; expires."""
     _tag: str
 
     def __init__(self, queue: str) -> None:
@@ -55,6 +63,10 @@ class QueueKeys:
         keep(self, "dead", f"tq:dl:{tag}")
         keep(self, "reasons", f"tq:dx:{tag}")
         keep(self, "parked", f"tq:pk:{tag}")
+        keep(self, "suspects", f"tq:su:{tag}")
+        keep(self, "convicts", f"tq:cv:{tag}")
+        keep(self, "charges", f"tq:cr:{tag}")
+        keep(self, "drainer", f"tq:sg:{tag}")
         keep(self, "_tag", tag)
 
     def held(self, worker_id: str) -> str:

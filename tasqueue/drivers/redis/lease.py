@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tasqueue.core.errors import BackendError
@@ -17,6 +18,7 @@ from tasqueue.drivers.redis.holding import Holding, claims
 from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
 from tasqueue.drivers.redis.process import here
 from tasqueue.drivers.redis.request import KeepOpts
+from tasqueue.drivers.redis.solitude import Solitude, claim, nothing_held
 from tasqueue.drivers.redis.upkeep import Upkeep, reap
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class RedisLease(Upkeep, Holding):
         self._blocking = blocking
         self._queues: tuple[QueueKeys, ...] = tuple(queue_keys(q) for q in worker.queues)
         self._bells: dict[str, Doorbell] = {}
+        self._solitude = Solitude()
         self._naming = threading.Lock()
         self._registered = False
         self.fenced: bool = False
@@ -88,6 +91,7 @@ class RedisLease(Upkeep, Holding):
         )
         with self._naming:
             self._id, self._registered, self.fenced = secrets.token_hex(8), False, False
+        self._solitude.forget()
 
     async def end(self, queue: str) -> None:
         """Give everything still held on a queue back, and unregister from it."""
@@ -108,17 +112,49 @@ class RedisLease(Upkeep, Holding):
         if self.fenced or not self._registered or limit < 1:
             await bell.wait(_FENCED if self.fenced else _UNREGISTERED)
             return []
+        if not self._solitude:
+            ask_alone = len(self._queues) == 1
+            asked = claim(bell.keys, self._id, limit=limit, alone=ask_alone)
+            return self._taken(queue, self._id, await bell.claim(asked, self._id))
+        stirred = await bell.wait(self._solitude.pause)
+        if stirred or not self._solitude.is_for(queue):
+            return []
+        return await self._claim_alone(bell.keys, limit)
+
+    async def _claim_alone(self, keys: QueueKeys, limit: int) -> list[Claim]:
+        """Claim without a doorbell, so that nothing else comes in meanwhile."""
+        for name, bell in tuple(self._bells.items()):
+            if name != keys.queue:
+                await bell.stir()
         worker_id = self._id
-        taken = await bell.claim(worker_id, limit)
-        if taken is None:
+        alone = await self._driver.run(nothing_held(self._queues, worker_id))
+        asked = claim(keys, worker_id, limit=limit, alone=alone)
+        (answer,) = await self._driver.run(ask(asked))
+        return self._taken(keys.queue, worker_id, answer)
+
+    def _taken(self, queue: str, worker_id: str, answer: Sequence[bytes]) -> list[Claim]:
+        if answer[0] == b"fenced":
             self.fenced = worker_id == self._id
             return []
-        return claims(taken)
+        taken = None if answer[0] == b"drain" else claims(answer[1:])
+        self._solitude.learn(queue, taken)
+        return taken or []
+
+    async def adopt(self, queue: str) -> list[Claim]:
+        """All jobs that this worker holds according to the server, oldest first."""
+        held = await super().adopt(queue)
+        if any(claim.token.startswith("s") for claim in held):
+            self._solitude.learn(queue, held)
+        return held
 
     async def wake(self) -> None:
         """Make waiting claims return now; returns when they have."""
         for bell in tuple(self._bells.values()):
             await bell.stir()
+
+    async def _ring(self, queue: str) -> None:
+        if not self._solitude:
+            await self._bell(queue).stir()
 
     def _bell(self, queue: str) -> Doorbell:
         bell = self._bells.get(queue)

@@ -88,7 +88,8 @@ def finish(
         )
         for push in settlement.pushes:
             args += (push.queue, _due(push), push.job_id, push.record, push.body)
-    return call("finish", (keys.held(worker_id), keys.beats, keys.dead, keys.reasons), args)
+    names = (keys.held(worker_id), keys.beats, keys.dead, keys.reasons, keys.charges)
+    return call("finish", names, args)
 
 
 def retry(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) -> Command:
@@ -100,7 +101,7 @@ def retry(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) ->
             raise TypeError("RETRY takes settlements with a next attempt only")
         args += (settlement.token, settlement.job_id, settlement.once, settlement.record)
         args += (*_result(settlement), push.queue, _due(push), push.body)
-    return call("retry", (keys.held(worker_id), keys.beats), args)
+    return call("retry", (keys.held(worker_id), keys.beats, keys.charges), args)
 
 
 def _result(settlement: Settlement) -> tuple[str, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tasqueue.drivers.redis.command import (
     MAX_BYTES,
@@ -44,7 +44,13 @@ class Upkeep:
 
     async def promote(self, queue: str) -> float | None:
         """Move due jobs into the queue; returns seconds until the next one, None if unknown."""
-        return await self._driver.run(_promote(queue_keys(queue)))
+        done = await self._driver.run(_promote(queue_keys(queue)))
+        if done.silent:
+            await self._ring(queue)
+        return done.seconds
+
+    async def _ring(self, queue: str) -> None:
+        """Make a waiting claim of mine look: jobs wait where no doorbell rings."""
 
     async def rescue(self, queue: str) -> int:
         """Give the jobs of dead workers back; returns how many workers were found dead."""
@@ -102,7 +108,7 @@ def reap(
     """
     names = (
         keys.queue, keys.beats, keys.workers, keys.held(worker_id), keys.landing(worker_id),
-        keys.tombs,
+        keys.tombs, keys.charges, keys.suspects, keys.convicts,
     )  # fmt: skip
     return call("reap", names, (worker_id, seen, why, int(alone), *started))
 
@@ -112,16 +118,27 @@ def _left(keys: QueueKeys, worker_id: str) -> Command:
     return command("EXISTS", keys.held(worker_id), keys.landing(worker_id))
 
 
-def _promote(keys: QueueKeys) -> Steps[float | None]:
+class Promoted(NamedTuple):
+    """What a promotion has left."""
+
+    seconds: float | None
+    """Until the next job is due; None if unknown."""
+    silent: int
+    """Suspects and convicts that wait, where no doorbell rings for them."""
+
+
+def _promote(keys: QueueKeys) -> Steps[Promoted]:
+    silent = 0
     for _ in range(_PORTIONS):
-        promote = call("promote", (keys.scheduled, keys.queue), (MAX_ITEMS, MAX_BYTES))
-        ((moved, now, score),) = yield from ask(promote)
+        names = (keys.scheduled, keys.queue, keys.suspects, keys.convicts)
+        promote = call("promote", names, (MAX_ITEMS, MAX_BYTES))
+        ((moved, now, score, silent),) = yield from ask(promote)
         if not score or not math.isfinite(float(score)):
-            return None
+            return Promoted(None, silent)
         seconds = (float(score) - float(now)) / 1e9
         if seconds > 0 or not moved:
-            return max(seconds, 0.0)
-    return 0.0
+            return Promoted(max(seconds, 0.0), silent)
+    return Promoted(0.0, silent)
 
 
 def _unpark(keys: QueueKeys, known: frozenset[str]) -> Steps[int]:

@@ -1,37 +1,72 @@
 -- CLAIM: moves the oldest jobs from landing and queue into the in-flight HASH, under tokens
--- '<kind><seq>:<nonce>' (the kind is empty for now). Keeps true: a job is in one place; a fenced
--- worker gets nothing, and what its late doorbell took goes back; no token repeats even if the
--- counter does.
--- KEYS queue ld if hb sq   ARGV wid nonce max budget(bytes)
--- Reply {'fenced'} or {'ok', token, raw, …}, oldest first.
-local Q, ld, inflight, hb, sq = unpack(KEYS)
+-- '<kind><seq>:<nonce>': kind 's' a suspect, 'c' a convicted job, else none. Keeps true: a job is
+-- in one place; a fenced worker gets nothing, and what its late doorbell took goes back; no token
+-- repeats even if the counter does; convicted jobs come first and are not run; a suspect is the
+-- only thing that its process holds.
+-- KEYS queue ld if hb sq su cv sg   ARGV wid nonce max budget(bytes) alone('1': the process holds
+--   nothing on its other queues, and asks there for nothing)
+-- Reply {'fenced'}, {'drain'} (claim nothing until the process is empty, then ask alone; the first
+--   busy worker that sees a suspect is told so, for 30 s), or {'ok', token, raw, …}, oldest first.
+local Q, ld, inflight, hb, sq, su, cv, sg = unpack(KEYS)
 local wid, nonce, max, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local is = types()
-if not (is(Q, 'list') and is(ld, 'list')) then return bad('the queue') end
-if not (is(inflight, 'hash') and is(hb, 'hash') and is(sq, 'string')) then
+if not (is(Q, 'list') and is(ld, 'list') and is(su, 'list') and is(cv, 'list')) then
+  return bad('the queue')
+end
+if not (is(inflight, 'hash') and is(hb, 'hash') and is(sq, 'string') and is(sg, 'string')) then
   return bad('a key of the queue')
 end
 
-if redis.call('HEXISTS', hb, wid) == 0 then
+local function unland(reply)
   local landed = redis.call('LRANGE', ld, 0, -1)
   for _, raw in ipairs(landed) do redis.call('RPUSH', Q, raw) end
   redis.call('DEL', ld)
-  return {'fenced'}
+  return reply
 end
 
-local landed, size = oldest(ld, max, budget)
-local waiting = oldest(Q, max - #landed, budget - size)
-local n = #landed + #waiting
-local out, fields = {'ok'}, {}
-if n == 0 then return out end
-local seq = redis.call('INCRBY', sq, n) - n
-for i = 1, n do
-  local token = string.format('%.0f', seq + i) .. ':' .. nonce
-  local raw = landed[i] or waiting[i - #landed]
-  fields[2 * i - 1], fields[2 * i] = token, raw
-  out[2 * i], out[2 * i + 1] = token, raw
+-- Copies into the in-flight HASH; the caller drops the originals.
+local function hold(kind, found)
+  local out, fields, n = {'ok'}, {}, #found
+  if n == 0 then return out end
+  local seq = redis.call('INCRBY', sq, n) - n
+  for i, raw in ipairs(found) do
+    local token = kind .. string.format('%.0f', seq + i) .. ':' .. nonce
+    fields[2 * i - 1], fields[2 * i] = token, raw
+    out[2 * i], out[2 * i + 1] = token, raw
+  end
+  redis.call('HSET', inflight, unpack(fields))
+  return out
 end
-redis.call('HSET', inflight, unpack(fields))
-drop_oldest(ld, #landed)
-drop_oldest(Q, #waiting)
+
+if redis.call('HEXISTS', hb, wid) == 0 then return unland({'fenced'}) end
+
+local holds = redis.call('HLEN', inflight)
+if holds == 1 and string.sub(redis.call('HKEYS', inflight)[1], 1, 1) == 's' then
+  return unland({'drain'})
+end
+local convicted = oldest(cv, max, budget)
+if #convicted > 0 then
+  local out = hold('c', convicted)
+  drop_oldest(cv, #convicted)
+  return out
+end
+local suspect = redis.call('LRANGE', su, -1, -1)
+if #suspect > 0 then
+  if holds == 0 and ARGV[5] == '1' then
+    local out = hold('s', suspect)
+    drop_oldest(su, 1)
+    redis.call('DEL', sg)
+    return unland(out)
+  end
+  local drains = redis.call('GET', sg)
+  if not drains then redis.call('SET', sg, wid, 'PX', 30000) end
+  if not drains or drains == wid then return unland({'drain'}) end
+end
+
+local found, size = oldest(ld, max, budget)
+local landed = #found
+for _, raw in ipairs((oldest(Q, max - landed, budget - size))) do found[#found + 1] = raw end
+local out = hold('', found)
+drop_oldest(ld, landed)
+drop_oldest(Q, #found - landed)
 return out

@@ -56,6 +56,19 @@ local function drop_oldest(list, n)
   if n > 0 then redis.call('LTRIM', list, 0, -(n + 1)) end
 end
 
+-- A token says how its job was claimed: 's…' as a suspect, 'c…' convicted, otherwise plainly. The
+-- job goes back where it came from, to the old end.
+local function give_back(token, raw, queue, suspects, convicts)
+  local kind = string.sub(token, 1, 1)
+  redis.call('RPUSH', kind == 's' and suspects or kind == 'c' and convicts or queue, raw)
+end
+
+-- A message that was decided, however, is charged with nothing any more.
+local function acquit(charges, raw)
+  local sha = redis.sha1hex(raw)
+  redis.call('HDEL', charges, 'h' .. sha, 'c' .. sha)
+end
+
 -- Whether these bytes were decided before; the name is '' where no copies can exist.
 local function decided(once)
   return once ~= '' and redis.call('EXISTS', 'tq:once:' .. once) == 1

@@ -2,19 +2,21 @@
 -- acknowledgement. Keeps true: only the holder of the token can finish; everything happens once a
 -- token, and once for the message's bytes where copies may exist; bytes for the dead letters get
 -- there in the same step.
--- KEYS if hb dl dx   ARGV wid now(ns), then per job:
+-- KEYS if hb dl dx cr   ARGV wid now(ns), then per job:
 --   token id once listing('success'|'failed'|'') record has('1' a result, '' none, '-' never
 --   touch that key) result ttl(ms, 0 = for ever) dead k, then k × (queue due id record raw)
 -- Reply per job: 1 applied; 2 decided before (token gone but I am registered, or another copy was
 --   first); 0 fenced; -1 a key has the wrong type: nothing was written, the job is still held.
-local inflight, hb, dl, dx = unpack(KEYS)
+local inflight, hb, dl, dx, cr = unpack(KEYS)
 local wid, now = ARGV[1], ARGV[2]
 local is, out, i = types(), {}, 3
-if not (is(inflight, 'hash') and is(hb, 'hash') and is(dl, 'zset') and is(dx, 'hash')) then
+if not (is(inflight, 'hash') and is(hb, 'hash') and is(dl, 'zset') and is(dx, 'hash')
+    and is(cr, 'hash')) then
   return bad('a key of the queue')
 end
 if not tonumber(now) then return redis.error_reply('BADARG now') end
 
+local charges = redis.call('EXISTS', cr) == 1
 local function keep(key, value, ttl)
   if ttl > 0 then redis.call('SET', key, value, 'PX', ttl) else redis.call('SET', key, value) end
 end
@@ -48,6 +50,7 @@ while i <= #ARGV do
       redis.call('ZADD', dl, now, raw)
       redis.call('HSET', dx, redis.sha1hex(raw), dead)
     end
+    if charges then acquit(cr, raw) end
     decide(once)
     redis.call('HDEL', inflight, token)
     out[#out + 1] = 1

@@ -1,9 +1,12 @@
 -- PROMOTE: due jobs from the scheduled set into the queue, earliest first. Keeps true: a job is in
 -- one of the two, never in both. The clock is the server's, in ns as text: a Lua number would lose
 -- digits on its way to text.
--- KEYS ss queue   ARGV max budget(bytes)   Reply {moved, now, score of the next one or ''}
-local is, ss, queue = types(), KEYS[1], KEYS[2]
-if not (is(ss, 'zset') and is(queue, 'list')) then return bad('the queue') end
+-- KEYS ss queue su cv   ARGV max budget(bytes)
+-- Reply {moved, now, score of the next one or '', jobs that wait where no doorbell rings}
+local is, ss, queue, su, cv = types(), unpack(KEYS)
+if not (is(ss, 'zset') and is(queue, 'list') and is(su, 'list') and is(cv, 'list')) then
+  return bad('the queue')
+end
 local time, max, budget = redis.call('TIME'), tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = time[1] .. string.format('%06d', time[2]) .. '000'
 local due, size, step = {}, 0, 1
@@ -21,4 +24,5 @@ if #due > 0 then
   redis.call('LPUSH', queue, unpack(due))
   redis.call('ZREM', ss, unpack(due))
 end
-return {#due, now, redis.call('ZRANGE', ss, 0, 0, 'WITHSCORES')[2] or ''}
+local following = redis.call('ZRANGE', ss, 0, 0, 'WITHSCORES')[2] or ''
+return {#due, now, following, redis.call('LLEN', su) + redis.call('LLEN', cv)}
