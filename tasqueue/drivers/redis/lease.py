@@ -47,6 +47,7 @@ class RedisLease(Upkeep, Holding):
         self._queues: tuple[QueueKeys, ...] = tuple(queue_keys(q) for q in worker.queues)
         self._bells: dict[str, Doorbell] = {}
         self._solitude = Solitude()
+        self._silent: set[str] = set()
         self._naming = threading.Lock()
         self._registered = False
         self.fenced: bool = False
@@ -112,6 +113,9 @@ class RedisLease(Upkeep, Holding):
         if self.fenced or not self._registered or limit < 1:
             await bell.wait(_FENCED if self.fenced else _UNREGISTERED)
             return []
+        if queue in self._silent:
+            self._silent.discard(queue)
+            return await self._claim_alone(bell.keys, limit)
         if not self._solitude:
             ask_alone = len(self._queues) == 1
             asked = claim(bell.keys, self._id, limit=limit, alone=ask_alone)
@@ -154,6 +158,7 @@ class RedisLease(Upkeep, Holding):
 
     async def _ring(self, queue: str) -> None:
         if not self._solitude:
+            self._silent.add(queue)
             await self._bell(queue).stir()
 
     def _bell(self, queue: str) -> Doorbell:
