@@ -43,7 +43,8 @@ class Calls:
         """
 
         def places(*kinds: type[CallLost]) -> list[int]:
-            return [i for i, reply in enumerate(replies) if isinstance(reply, kinds)]
+            told = enumerate(replies)
+            return [i for i, one in told if isinstance(one, kinds) and commands[i].script]
 
         load: Any = None
         if lost := places(FunctionMissing):

@@ -1,0 +1,113 @@
+"""The rights that the docs publish: enough to work with, and no more."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasqueue.core.errors import BackendRejected, TasqueueError
+from tasqueue.core.ports import Pending, Read, WorkerInfo
+from tasqueue.drivers.redis import Address, RedisStore, library_source
+from tasqueue.drivers.redis.command import ask, call, command
+from tests.drivers.fleet import Fleet, fleet, until
+from tests.servers import Valkey
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "redis.md"
+USERS = ("producer", "worker", "viewer")
+
+
+def rules(user: str) -> list[str]:
+    """What the page gives a user, for the queue ``orders``."""
+    found = re.search(rf'```text title="{user}"\n(.*?)```', PAGE.read_text(), re.DOTALL)
+    assert found
+    return found[1].split()
+
+
+@pytest.fixture
+def admin(own_valkey: Valkey) -> Iterator[Any]:
+    with own_valkey.client() as client:
+        client.function_load(library_source())
+        for user in USERS:
+            client.execute_command("ACL", "SETUSER", user, *rules(user))
+        yield client
+
+
+def url(server: Valkey, user: str) -> str:
+    return server.url.replace("//", f"//{user}:CHANGE-ME@")
+
+
+async def test_a_producer_and_a_worker_have_all_that_they_need(
+    own_valkey: Valkey, admin: Any
+) -> None:
+    producer = Fleet(url(own_valkey, "producer"), "orders").producer
+    async with fleet(url(own_valkey, "worker"), "orders") as f:
+        f.producer, theirs = producer, f.producer
+        await f.does("a")
+        job = await f.send("b", "chosen")
+        await until(lambda: admin.zscore("tq:res:success", "chosen"), "the end of the job")
+        assert await producer.get_result(job) == b"b"
+        assert (await producer.get_job(job)).status == "successful"
+        await (await theirs.open()).aclose()
+    log = admin.acl_log()
+    assert log == []
+
+
+DENIED: dict[str, list[tuple[Any, ...]]] = {
+    "producer": [
+        ("LRANGE", "orders", 0, -1), ("RPOP", "orders"),
+        ("BLMOVE", "orders", "x", "LEFT", "LEFT", 1),
+        ("LPUSH", "other", "x"), ("DEL", "orders"), ("HGETALL", "tq:hb:{orders}"),
+        ("EVAL", "return 1", 0), ("SCRIPT", "LOAD", "return 1"), ("FUNCTION", "FLUSH"),
+        ("CONFIG", "GET", "*"), ("FLUSHALL",), ("KEYS", "*"), ("SCAN", 0), ("ACL", "WHOAMI"),
+    ],
+    "worker": [
+        ("EVAL", "return 1", 0), ("EVALSHA", "0" * 40, 0), ("SCRIPT", "LOAD", "return 1"),
+        ("SCRIPT", "FLUSH"), ("FUNCTION", "LOAD", "x"), ("FUNCTION", "FLUSH"), ("FLUSHALL",),
+        ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "dir", "/"), ("GET", "other"),
+        ("LPUSH", "other", "x"), ("KEYS", "*"), ("DEBUG", "SLEEP", 0), ("SHUTDOWN",),
+        ("REPLICAOF", "NO", "ONE"), ("CLIENT", "KILL", "TYPE", "normal"), ("ACL", "LIST"),
+    ],
+    "viewer": [
+        ("SET", "orders", "x"), ("LPUSH", "orders", "x"), ("DEL", "orders"), ("RPOP", "orders"),
+        ("FCALL", "x", 0), ("EVAL", "return 1", 0), ("FLUSHALL",), ("CONFIG", "GET", "*"),
+        ("KEYS", "*"), ("EXPIRE", "orders", 1), ("FUNCTION", "LIST"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_nobody_can_do_more(user: str, own_valkey: Valkey, admin: Any) -> None:
+    store = RedisStore(Address.from_url(url(own_valkey, user)))
+    for args in DENIED[user]:
+        with pytest.raises(BackendRejected, match=r"[Nn]o permissions"):
+            store._blocking.run(ask(command(*args)))
+    assert admin.dbsize() == 0
+    store.close()
+
+
+def test_a_producer_cannot_claim_nor_settle_through_our_own_functions(
+    own_valkey: Valkey, admin: Any
+) -> None:
+    admin.lpush("orders", "job")
+    store = RedisStore(Address.from_url(url(own_valkey, "producer")))
+    lease = store.lease(WorkerInfo(queues=("orders",)))
+    with pytest.raises(BackendRejected):
+        lease.beat()
+    claim = call("claim", ("orders", "tq:ld", "tq:if", "tq:hb", "tq:sq"), ("w", "n", 1, 99))
+    reap = call("reap", ("orders", "tq:hb", "tq:wk", "tq:if", "tq:ld", "tq:tb"), ("w", "", "exit"))
+    for sent in (claim, reap):
+        with pytest.raises(TasqueueError):
+            store._blocking.run(ask(sent))
+    assert admin.keys("*") == [b"orders"]
+    assert admin.lrange("orders", 0, -1) == [b"job"]
+    store.close()
+
+
+def test_a_viewer_sees(own_valkey: Valkey, admin: Any) -> None:
+    admin.lpush("orders", "job")
+    store = RedisStore(Address.from_url(url(own_valkey, "viewer")))
+    assert store.perform_blocking(Pending("orders")).total == 1
+    assert store.perform_blocking(Read(["a"])) == [None]
+    store.close()
