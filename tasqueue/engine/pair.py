@@ -9,6 +9,7 @@ from typing import Any, Final
 from tasqueue.core.errors import Unsupported
 from tasqueue.core.ports import (
     JOB_KEY,
+    Advising,
     Answer,
     Broker,
     Lease,
@@ -75,6 +76,11 @@ class PairStore:
     async def identity(self) -> str:
         """Both identities."""
         return f"{await self._broker.identity()} + {await self._results.identity()}"
+
+    async def advice(self) -> list[str]:
+        """What either of them says."""
+        both = [store for store in (self._broker, self._results) if isinstance(store, Advising)]
+        return [line for store in both for line in await store.advice()]
 
     def lease(self, worker: WorkerInfo) -> Lease:
         """A place in the broker, whose settlements go to the results too."""

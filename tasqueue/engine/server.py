@@ -26,6 +26,7 @@ from tasqueue.core.ports import (
 from tasqueue.core.signing import Signing
 from tasqueue.core.wire import TaskRecord, decode_task, encode_task
 from tasqueue.engine import plan
+from tasqueue.engine.advice import advise
 from tasqueue.engine.clock import SYSTEM, Clock
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.executor import Executor
@@ -228,6 +229,7 @@ class Server:
     async def _announce(self, store: Store) -> None:
         for task in list(self._registry.tasks.values()):
             await store.perform(self._record(task))
+        await advise(store)
 
     def _record(self, task: Task) -> PutTask:
         queue = task.opts.queue

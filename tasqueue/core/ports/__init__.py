@@ -33,10 +33,10 @@ from tasqueue.core.ports.request import (
     Write,
 )
 from tasqueue.core.ports.settlement import Answer, Claim, Mark, Settlement, WorkerInfo
-from tasqueue.core.ports.store import BlockingStore, Store, Stored, Supervised
+from tasqueue.core.ports.store import Advising, BlockingStore, Store, Stored, Supervised
 
 __all__ = [
-    "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Answer", "BlockingStore", "Broker", "Claim",
+    "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Advising", "Answer", "BlockingStore", "Broker", "Claim",
     "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Mark", "OpenGroup",
     "Parked", "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Reaper", "Request",
     "Results", "Settlement", "Store", "Stored", "Submit", "Supervised", "Tasks", "Upkeep",

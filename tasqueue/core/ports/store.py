@@ -62,6 +62,15 @@ class Supervised(Protocol):
 
 
 @runtime_checkable
+class Advising(Protocol):
+    """A store that knows which of its own settings endanger jobs."""
+
+    async def advice(self) -> list[str]:
+        """One sentence for each danger: the setting, its value, and one action. No secrets."""
+        ...
+
+
+@runtime_checkable
 class Stored(Protocol):
     """A broker or results store that is one face of a `Store`."""
 

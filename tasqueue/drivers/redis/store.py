@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tasqueue.core.ports import Pause, WorkerInfo
 from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
+from tasqueue.drivers.redis.check import examine
 from tasqueue.drivers.redis.command import Steps, ask, command
 from tasqueue.drivers.redis.lease import RedisLease
 from tasqueue.drivers.redis.outage import Outage
@@ -71,6 +72,10 @@ class RedisStore:
         """The server's run ID and the database: two stores with the same ones are the same."""
         (info,) = await self._async.run(ask(command("INFO", "server", read=_run_id)))
         return f"redis {info}/{self.address.db}"
+
+    async def advice(self) -> list[str]:
+        """What of the server's settings endangers jobs; nothing that this user may not see."""
+        return await self._async.run(examine(self.address.shown))
 
     def lease(self, worker: WorkerInfo) -> RedisLease:
         """A worker's place in this store; nothing is sent before its first beat."""
