@@ -11,6 +11,7 @@ from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import Lease
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
+from tasqueue.engine.notes import Notes
 from tasqueue.engine.registry import Registry
 
 _PROMOTE: Final = 0.25
@@ -82,10 +83,11 @@ class Loop:
 class Keeper:
     """The background work of one worker process."""
 
-    def __init__(self, lease: Lease, heart: Heart, registry: Registry) -> None:
+    def __init__(self, lease: Lease, heart: Heart, *, registry: Registry, notes: Notes) -> None:
         self._lease = lease
         self._heart = heart
         self._registry = registry
+        self._notes = notes
         self._queues = tuple(registry.queues())
 
     def loops(self) -> list[Loop]:
@@ -101,6 +103,7 @@ class Keeper:
         if self._lease.fenced:
             LOGGER.error("worker %s was taken for dead: starting anew", self._lease.worker_id)
             await self._lease.renew()
+            self._notes.named(self._lease.worker_id)
             self._heart.beat_now()
 
     async def _promote(self) -> None:

@@ -31,6 +31,7 @@ from tasqueue.engine.clock import SYSTEM, Clock
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.executor import Executor
 from tasqueue.engine.keeper import Heart, Keeper
+from tasqueue.engine.notes import Notes
 from tasqueue.engine.pair import join
 from tasqueue.engine.registry import Handler, Registry, Task, TaskOpts
 from tasqueue.engine.signed import signed
@@ -67,10 +68,10 @@ class ServerOpts:
 class Leftover(NamedTuple):
     """What a server that has stopped could not put in order."""
 
-    threads: int = 0
-    """Threads of jobs that were given back, and that run on: nothing can end them from here."""
-    queues: tuple[str, ...] = ()
-    """Queues that it could not sign off from: others will find its jobs there."""
+    running: int = 0
+    """Jobs whose threads run on though they were given back: end the process with `os._exit`."""
+    held: int = 0
+    """Queues where it could not sign off: others get its jobs there when the lease has run out."""
 
 
 class Server:
@@ -189,19 +190,25 @@ class Server:
         queues: Sequence[str] = (),
         concurrency: int | None = None,
         grace: float | None = None,
+        lease_seconds: float | None = None,
     ) -> dict[str, int]:
-        """Work on these queues only, with this many jobs at once on each, and this grace.
+        """Work on these queues only, with this many jobs at once on each, this grace and lease.
 
         Returns the queues that `start` will work on, with their concurrency.
         """
         self._registry.limit(queues, concurrency)
         if grace is not None:
             self._opts = replace(self._opts, grace=grace)
+        if lease_seconds is not None:
+            self._opts = replace(self._opts, lease_seconds=lease_seconds)
         return self._registry.queues()
 
-    async def start(self) -> None:
-        """Run jobs until `stop`, or until the awaiting task is cancelled: both drain."""
-        running = self._running = _Running(self._opts, self._registry)
+    async def start(self, notes: Notes | None = None) -> None:
+        """Run jobs until `stop`, or until the awaiting task is cancelled: both drain.
+
+        ``notes`` are for a supervisor of this process to read.
+        """
+        running = self._running = _Running(self._opts, self._registry, notes or Notes())
         if self._stop_asked:
             running.stop(self._opts.grace)
         try:
@@ -212,15 +219,15 @@ class Server:
             if self._store is not None:
                 await self._store.aclose()
 
-    async def stop(self, grace: float | None = None) -> None:
+    async def stop(self, *, now: bool = False) -> None:
         """Take no more jobs, let the running ones end, and make `start` return.
 
-        ``grace``: seconds that they get from now, instead of the server's own; it may be infinite,
-        and a second call may change it.
+        With ``now``, or when called again meanwhile, running jobs get no more time: they are
+        cancelled and given back. Returns when `start` is about to.
         """
-        self._stop_asked = True
+        now, self._stop_asked = now or self._stop_asked, True
         if self._running is not None:
-            self._running.stop(self._opts.grace if grace is None else grace)
+            self._running.stop(0 if now else self._opts.grace)
             await self._running.ended.wait()
 
     async def _opened(self) -> Store:
@@ -243,8 +250,9 @@ class Server:
 class _Running:
     """One run of a server: its lease, its workers, and what goes on beside them."""
 
-    def __init__(self, opts: ServerOpts, registry: Registry) -> None:
+    def __init__(self, opts: ServerOpts, registry: Registry, notes: Notes) -> None:
         self._opts = opts
+        self._notes = notes
         self._registry = registry
         self._stop = asyncio.Event()
         self._moved = asyncio.Event()
@@ -269,19 +277,29 @@ class _Running:
             if store is None:
                 return
             lease = store.lease(
-                WorkerInfo(queues=tuple(queues), lease_seconds=self._opts.lease_seconds)
+                WorkerInfo(
+                    queues=tuple(queues),
+                    lease_seconds=self._opts.lease_seconds,
+                    supervisor_pid=self._notes.supervisor_pid,
+                )
             )
+            self._notes.named(lease.worker_id)
             heart = Heart(lease, self._opts.lease_seconds / 4)
             workers = [
                 Worker(
                     queue, slots, store=store, lease=lease, registry=self._registry,
-                    executor=executor, clock=clock, expiry_ms=_expiry_ms(self._opts.results),
+                    executor=executor, clock=clock, notes=self._notes,
+                    expiry_ms=_expiry_ms(self._opts.results),
                 )
                 for queue, slots in queues.items()
             ]  # fmt: skip
             beside = [
                 asyncio.create_task(one.run(clock))
-                for one in (Keeper(lease, heart, self._registry).loops() if queues else ())
+                for one in (
+                    Keeper(lease, heart, registry=self._registry, notes=self._notes).loops()
+                    if queues
+                    else ()
+                )
             ]
             beside += [asyncio.create_task(worker.committer.run()) for worker in workers]
             claiming = [asyncio.create_task(worker.run()) for worker in workers]
@@ -294,8 +312,8 @@ class _Running:
                 await self._drain(workers, claiming, lease)
                 await heart.stop(clock)
                 await cancelled(beside)
-                left = await _leave(lease, tuple(queues))
-                self.leftover = Leftover(executor.threads, left)
+                held = await _leave(lease, tuple(queues))
+                self.leftover = Leftover(executor.threads, held)
         finally:
             executor.close()
             self.ended.set()
@@ -367,16 +385,16 @@ async def cancelled(tasks: Sequence[asyncio.Future[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _leave(lease: Any, queues: tuple[str, ...]) -> tuple[str, ...]:
-    """Sign off everywhere; returns the queues where that was not possible."""
-    left: list[str] = []
+async def _leave(lease: Any, queues: tuple[str, ...]) -> int:
+    """Sign off everywhere; returns at how many queues that was not possible."""
+    held = 0
     for queue in queues:
         try:
             await lease.end(queue)
         except BackendError as error:
             LOGGER.warning("queue %s: could not sign off, others will: %s", queue, error)
-            left.append(queue)
-    return tuple(left)
+            held += 1
+    return held
 
 
 def _expiry_ms(results: Results) -> int:

@@ -19,6 +19,7 @@ from tasqueue.engine.plan import new_id
 if TYPE_CHECKING:
     from tasqueue.engine.clock import Clock
     from tasqueue.engine.executor import Executor
+    from tasqueue.engine.notes import Notes
     from tasqueue.engine.registry import Registry, Task
 
 _SECOND_NS: Final = 1_000_000_000
@@ -43,6 +44,7 @@ class Worker:
         registry: Registry,
         executor: Executor,
         clock: Clock,
+        notes: Notes,
         expiry_ms: int,
     ) -> None:
         self.queue = queue
@@ -52,6 +54,7 @@ class Worker:
         self._registry = registry
         self._executor = executor
         self._clock = clock
+        self._notes = notes
         self._expiry_ms = expiry_ms
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._freed = asyncio.Event()
@@ -132,7 +135,12 @@ class Worker:
         group = message.job.ext.get(lifecycle.GROUP)
         if isinstance(group, str):
             ctx.group_results = await self._store.perform(GroupResults(group))
-        outcome = await self._executor.attempt(task, message, ctx)
+        seconds = limit_ns / _SECOND_NS if limit_ns else None
+        self._notes.begun(self.queue, claim.token, seconds)
+        try:
+            outcome = await self._executor.attempt(task, message, ctx)
+        finally:
+            self._notes.ended(claim.token)
         if isinstance(outcome, Succeeded):
             outcome = await self._with_earlier(message, outcome)
         self._decide(claim, message, outcome, ttl_ms=self._ttl_ms(task))

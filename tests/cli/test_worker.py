@@ -7,12 +7,8 @@ import pytest
 from redis import Redis
 
 from tasqueue import App, JobFailed
-from tests.cli.workers import wait_until, worker
+from tests.cli.workers import in_flight, wait_until, worker
 from tests.servers import valkey
-
-
-def _in_flight(conn: Redis) -> list[object]:
-    return [key for name in ("if", "ld", "hb") for key in conn.keys(f"tq:{name}:*")]
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT])
@@ -30,7 +26,7 @@ def test_a_worker_runs_until_a_signal_then_ends_what_runs_and_exits_0(
         assert process.ended() == 0
         assert running.get(timeout=5) == 7
         assert late.status() == "queued"
-    assert _in_flight(redis_client) == []
+    assert in_flight(redis_client) == []
 
 
 def test_a_worker_waits_for_a_server_with_one_line_a_try_and_then_works(tmp_path: Path) -> None:
@@ -64,7 +60,7 @@ def test_a_second_signal_skips_the_wait_and_gives_running_jobs_back(
         process.says("stopping")
         process.signal(SIGTERM)
         assert process.ended() == 0
-        assert _in_flight(redis_client) == []
+        assert in_flight(redis_client) == []
         assert redis_client.llen("cli") == 1
         redis_client.set("gate", 1)
         with worker(tmp_path, redis_url):
@@ -79,7 +75,7 @@ def test_a_thread_that_outlasts_the_grace_does_not_hold_the_process(
         wait_until(lambda: redis_client.llen("never:pids") == 1, "a running job")
         process.signal(SIGTERM)
         assert process.ended() == 0
-        assert _in_flight(redis_client) == []
+        assert in_flight(redis_client) == []
         assert redis_client.llen("cli") == 1
         assert "still run" in process.said
 

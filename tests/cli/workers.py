@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
+
+from redis import Redis
 
 PROGRAM = '''
-import os, time
+import ctypes, os, time
 import redis
 from tasqueue import App
 
@@ -32,6 +35,17 @@ def wait(number: int, gate: str) -> int:
     at(gate)
     return number
 
+@app.task(name="hold_the_gil", queue="cli")
+def hold_the_gil(seconds: int) -> int:
+    with redis.Redis.from_url(app.url) as conn:
+        conn.rpush("gil:pids", os.getpid())
+    ctypes.PyDLL(None).sleep(seconds)
+    return seconds
+
+@app.task(name="block_the_loop", queue="cli")
+async def block_the_loop(gate: str) -> None:
+    at(gate)
+
 @app.task(name="fail", queue="cli", retries=1, backoff=0)
 def fail() -> None:
     raise ValueError("no such order")
@@ -47,9 +61,10 @@ def wait_until(look: Callable[[], object], what: str) -> None:
 
 
 class WorkerProcess:
-    """A worker and what it has said on stderr so far."""
+    """A worker and what it has said on stderr so far; it does not outlive the block."""
 
-    def __init__(self, folder: Path, url: str, *options: str) -> None:
+    def __init__(self, folder: Path, url: str, *options: str, program: str = PROGRAM) -> None:
+        (folder / "working_app.py").write_text(program)
         self._said = folder / f"stderr-{time.monotonic_ns()}"
         command = [sys.executable, "-m", "tasqueue", "worker", "working_app:app", *options]
         with self._said.open("wb") as said:
@@ -57,6 +72,15 @@ class WorkerProcess:
                 command, cwd=folder, env=os.environ | {"TASQUEUE_URL": url}, stderr=said
             )
         self.pid = self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in [*children(self.pid), self.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
 
     @property
     def said(self) -> str:
@@ -76,21 +100,31 @@ class WorkerProcess:
         """Wait for its end; returns the exit code, negative for a signal."""
         return self._process.wait(timeout=_PATIENCE)
 
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
-
     def kill(self) -> None:
+        """End it alone, as `kill -9` does."""
         self._process.kill()
         self._process.wait()
 
 
-@contextmanager
-def worker(folder: Path, url: str, *options: str) -> Iterator[WorkerProcess]:
-    """Run a worker of `PROGRAM`; it does not outlive the block."""
-    (folder / "working_app.py").write_text(PROGRAM)
-    started = WorkerProcess(folder, url, *options)
+worker = WorkerProcess
+"""`PROGRAM` as a worker."""
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, oldest first."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def gone(pid: int) -> bool:
+    """Whether a process runs no more; whoever started it may not have taken note yet."""
     try:
-        yield started
-    finally:
-        started.kill()
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"
+
+
+def in_flight(conn: Redis) -> list[object]:
+    """The keys of workers that are not signed off."""
+    return [key for name in ("if", "ld", "hb") for key in conn.keys(f"tq:{name}:*")]

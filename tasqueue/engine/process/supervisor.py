@@ -1,0 +1,240 @@
+"""The supervisor: it runs no user code, keeps worker processes running, and tidies up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from tasqueue.core.errors import BackendError
+from tasqueue.core.ports import Reaper
+from tasqueue.engine.context import LOGGER
+from tasqueue.engine.process.channel import Hello, Order
+from tasqueue.engine.process.child import Child
+
+_WATCH: Final = 0.25
+"""Seconds between looks at what the children run, and how large they are."""
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 8.0
+_STEADY: Final = 10.0
+"""Seconds after which a child that dies did not die of its start."""
+_OVERTIME: Final = 5.0
+"""Seconds beyond a job's timeout after which its process, that could not end it, is killed."""
+_SLACK: Final = 10.0
+"""Seconds beyond the grace that a child has to sign off before it is killed."""
+_AGAIN: Final = 0.1
+"""Seconds between tries to give a dead child's jobs back."""
+_LAST_TRIES: Final = 5.0
+"""Seconds of such tries once the supervisor stops."""
+UNFINISHED: Final = 1
+"""Exit code: jobs are left in hand, for others to find."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many worker processes there are, and when one is replaced."""
+
+    processes: int = 1
+    max_jobs: int | None = None
+    """Jobs after which a process is replaced."""
+    max_rss_mib: float | None = None
+    """Resident memory above which a process is replaced."""
+    overtime: float = _OVERTIME
+    """Seconds beyond a job's timeout after which its process is killed."""
+
+
+class Supervisor:
+    """Keeps worker processes running.
+
+    ``command`` makes the command line of a child from two descriptors, of its ledger and of its
+    channel. ``open_reaper`` makes, of the URL that a child greets with, what gives jobs back.
+    ``fatal`` are the exit codes of a child that can never start: then all is over.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[int, int], Sequence[str]],
+        open_reaper: Callable[[str], Reaper],
+        *,
+        limits: Limits,
+        fatal: Sequence[int] = (),
+    ) -> None:
+        self._command = command
+        self._open_reaper = open_reaper
+        self._limits = limits
+        self._fatal = fatal
+        self._children: set[Child] = set()
+        self._reaps: set[asyncio.Task[None]] = set()
+        self._reaper: Reaper | None = None
+        self._beating = ThreadPoolExecutor(1, thread_name_prefix="tasqueue-beats")
+        self._reaping = ThreadPoolExecutor(1, thread_name_prefix="tasqueue-reap")
+        self._greeted = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._code = 0
+        self._lease = 30.0
+        self._grace = 10.0
+        self._until = float("inf")
+
+    async def run(self) -> int:
+        """Keep the children running until `stop`; returns the exit code, when all have ended."""
+        keepers = [
+            asyncio.create_task(self._keep(waits=n > 0)) for n in range(self._limits.processes)
+        ]
+        beside = [asyncio.create_task(loop()) for loop in (self._watch, self._beat)]
+        try:
+            await asyncio.gather(*keepers)
+            await asyncio.gather(*self._reaps)
+        finally:
+            for task in (*keepers, *beside):
+                task.cancel()
+            await asyncio.gather(*keepers, *beside, return_exceptions=True)
+            self._beating.shutdown(wait=False, cancel_futures=True)
+            self._reaping.shutdown(wait=False, cancel_futures=True)
+        return self._code
+
+    def stop(self) -> None:
+        """Let the children drain and end; a second call skips the wait for their jobs."""
+        order = Order.NOW if self._stopping.is_set() else Order.STOP
+        self._stopping.set()
+        grace = 0.0 if order is Order.NOW else self._grace
+        self._until = min(self._until, time.monotonic() + grace + _SLACK)
+        for child in self._children:
+            child.order(order)
+
+    # -- one place, and the children that fill it one after the other -----------------------------
+
+    async def _keep(self, *, waits: bool) -> None:
+        """Fill one place; the first child shows whether the app can be loaded, others wait."""
+        deaths = 0
+        if waits:
+            await self._either(self._greeted, self._stopping)
+        while not self._stopping.is_set():
+            child = await Child.started(self._command)
+            self._children.add(child)
+            if self._stopping.is_set():
+                child.order(Order.STOP)
+            try:
+                if hello := await child.greeted():
+                    self._learn(hello)
+                code = await child.ended()
+            finally:
+                self._children.discard(child)
+            if code in self._fatal and not self._greeted.is_set():
+                self._code = code
+                self.stop()
+            early = child.age < _STEADY and not child.page().ended
+            deaths = deaths + 1 if early and not child.ordered else 0
+            self._tidy(child, code)
+            if deaths:
+                await self._pause(deaths)
+
+    def _learn(self, hello: Hello) -> None:
+        if self._reaper is None:
+            self._reaper = self._open_reaper(hello.url)
+        self._lease, self._grace = hello.lease_seconds, hello.grace
+        self._greeted.set()
+
+    async def _pause(self, deaths: int) -> None:
+        """A child that dies as soon as it lives is started ever more slowly."""
+        seconds = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (deaths - 1))
+        LOGGER.warning("starting a worker process again in %g s", seconds)
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    # -- after its end ----------------------------------------------------------------------------
+
+    def _tidy(self, child: Child, code: int) -> None:
+        """Give back what a child held that did not sign off itself."""
+        page, hello = child.page(), child.hello
+        child.close()
+        if code == 0 or hello is None:
+            return
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        LOGGER.error("worker process %d %s, with %d jobs running", child.pid, how, len(page.begun))
+        begun = page.begun if child.killed_for is None else child.killed_for
+        started: dict[str, list[str]] = {}
+        for job in begun:
+            started.setdefault(job.queue, []).append(job.token)
+        task = asyncio.create_task(self._reap(page.worker_id, hello, started))
+        self._reaps.add(task)
+        task.add_done_callback(self._reaps.discard)
+
+    async def _reap(self, worker_id: str, hello: Hello, started: dict[str, list[str]]) -> None:
+        loop, reaper = asyncio.get_running_loop(), self._reaper
+        if reaper is None or not worker_id:
+            return
+        give_up_at: float | None = None
+        while True:
+            try:
+                given = await loop.run_in_executor(
+                    self._reaping, reaper.reap, worker_id, hello.queues, started
+                )
+            except BackendError as error:
+                LOGGER.warning("the jobs of worker %s wait for the broker: %s", worker_id, error)
+            else:
+                LOGGER.info("gave %d jobs of worker %s back", given, worker_id)
+                return
+            if self._stopping.is_set():
+                give_up_at = give_up_at or time.monotonic() + _LAST_TRIES
+                if time.monotonic() > give_up_at:
+                    self._code = UNFINISHED
+                    return
+            await asyncio.sleep(_AGAIN)
+
+    # -- beside -----------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Beat for the children: what they run cannot hold it up."""
+        loop = asyncio.get_running_loop()
+        await self._greeted.wait()
+        while True:
+            for child in tuple(self._children):
+                hello, reaper, worker_id = child.hello, self._reaper, child.page().worker_id
+                if hello is None or reaper is None or not worker_id:
+                    continue
+                try:
+                    await loop.run_in_executor(self._beating, reaper.beat, worker_id, hello.queues)
+                except BackendError as error:
+                    LOGGER.debug("cannot beat for worker %s: %s", worker_id, error)
+            await asyncio.sleep(self._lease / 4)
+
+    async def _watch(self) -> None:
+        while True:
+            now = time.monotonic()
+            for child in tuple(self._children):
+                if now > self._until:
+                    LOGGER.error("worker process %d does not end: it is killed", child.pid)
+                    child.kill([])
+                else:
+                    self._look_at(child, now)
+            await asyncio.sleep(_WATCH)
+
+    def _look_at(self, child: Child, now: float) -> None:
+        page, limits = child.page(), self._limits
+        late = [job for job in page.begun if now > job.over_at + limits.overtime]
+        if late:
+            text = "worker process %d is killed: %d jobs run on after their timeout"
+            LOGGER.error(text, child.pid, len(late))
+            child.kill(late)
+        elif child.ordered or child.hello is None:
+            return
+        elif limits.max_jobs is not None and page.ended >= limits.max_jobs:
+            LOGGER.info("worker process %d has done %d jobs: it is replaced", child.pid, page.ended)
+            child.order(Order.RETIRE)
+        elif limits.max_rss_mib is not None and child.rss_mib() > limits.max_rss_mib:
+            LOGGER.info(
+                "worker process %d has %.0f MiB: it is replaced", child.pid, child.rss_mib()
+            )
+            child.order(Order.RETIRE)
+
+    @staticmethod
+    async def _either(*events: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
