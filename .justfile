@@ -62,6 +62,10 @@ pin:
 docs-serve:
     NO_MKDOCS_2_WARNING=1 mkdocs serve
 
+# Each deliberate fault in the scripts against the model; ends with how many it found.
+mutants *words:
+    python -m tests.stateful.mutants {{ words }}
+
 # The whole fault matrix (docs/design/faults.md): real processes, minutes; ends with its figures.
 faults *args:
     python -m pytest tests/faults -m "faults or slow_fault" {{ args }}

@@ -1,10 +1,26 @@
-"""What every store tells those who only look. A back end gives the fixture ``store``."""
+"""What every store answers to clients. A back end gives the fixture ``store``."""
 
 import asyncio
 from typing import Any
 
 from tasqueue.core.job import Job, JobMessage, Meta
-from tasqueue.core.ports import Parked, Push, Submit, WorkerInfo, Workers
+from tasqueue.core.ports import (
+    Forget,
+    Listing,
+    Parked,
+    Pause,
+    Pending,
+    PendingPage,
+    Push,
+    PutTask,
+    Read,
+    Request,
+    Submit,
+    Tasks,
+    WorkerInfo,
+    Workers,
+    Write,
+)
 from tasqueue.core.wire import encode_job
 
 Q = "contract"
@@ -15,7 +31,36 @@ def _push(job_id: str, task: str) -> Push:
     return Push(Q, job_id, body, body)
 
 
-async def _registered(store: Any) -> Any:
+def _named(name: str) -> Push:
+    return Push(Q, name, b"record", name.encode())
+
+
+SEQUENCE: list[tuple[Request, Any]] = [
+    (Submit([_named("a"), _named("b")]), [True, True]),
+    (Submit([_named("a"), _named("c")], again=True), [False, True]),
+    (Submit([]), []),
+    (Pending(Q), PendingPage(3, [b"c", b"b", b"a"])),
+    (Pending(Q, offset=1, limit=1), PendingPage(3, [b"b"])),
+    (Pending(Q, limit=0), PendingPage(3, [])),
+    (Pending(Q, offset=9), PendingPage(3, [])),
+    (Pending("none"), PendingPage(0, [])),
+    (Write("a", b"result"), None),
+    (Read(["a", "job:msg:a", "none"]), [b"result", b"record", None]),
+    (Read([]), []),
+    (Listing("success"), []),
+    (Forget("a"), None),
+    (Read(["a", "job:msg:a"]), [None, None]),
+    (Tasks(), []),
+    (PutTask("t", b"one"), None),
+    (PutTask("t", b"two"), None),
+    (Tasks(), [b"two"]),
+    (Pause("a", 0), None),
+]
+"""Requests in the order in which they are sent to an empty store, each with its answer."""
+
+
+async def registered(store: Any) -> Any:
+    """Return the lease of a worker that has beaten once, in another thread as the engine does."""
     lease = store.lease(WorkerInfo(queues=(Q,)))
 
     def beat() -> bool:
@@ -29,8 +74,17 @@ async def _registered(store: Any) -> Any:
 
 
 class StoreContract:
+    async def test_each_request_is_performed_awaited(self, store: Any) -> None:
+        for request, expected in SEQUENCE:
+            assert await store.perform(request) == expected, request
+
+    def test_each_request_is_performed_blocking(self, store: Any) -> None:
+        for request, expected in SEQUENCE:
+            assert store.perform_blocking(request) == expected, request
+        store.close()
+
     async def test_a_job_is_parked_until_its_task_is_known(self, store: Any) -> None:
-        lease = await _registered(store)
+        lease = await registered(store)
         asked = Parked(Q, "nobodys", "one")
         await store.perform(Submit([_push("one", "nobodys"), _push("on", "nobodys")]))
         assert not await store.perform(asked)
@@ -44,9 +98,9 @@ class StoreContract:
         assert not await store.perform(asked)
         await lease.end(Q)
 
-    async def test_a_worker_is_listed_while_it_is_registered(self, store: Any) -> None:
+    async def test_a_worker_is_listed_while_it_isregistered(self, store: Any) -> None:
         assert await store.perform(Workers(Q)) == []
-        lease = await _registered(store)
+        lease = await registered(store)
         assert await store.perform(Workers(Q)) == [lease.worker_id]
         assert await store.perform(Workers("another")) == []
         await lease.end(Q)

@@ -6,6 +6,7 @@ from tasqueue.brokers import MemoryBroker
 from tasqueue.drivers.memory import MemoryStore
 from tasqueue.results import MemoryResults
 from tests.contract.broker_contract import BrokerContract
+from tests.contract.lease_contract import LeaseContract
 from tests.contract.results_contract import ResultsContract
 from tests.contract.store_contract import StoreContract
 
@@ -22,7 +23,7 @@ class TestMemoryResults(ResultsContract):
         return MemoryResults()
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(StoreContract, LeaseContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()

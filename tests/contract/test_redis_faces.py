@@ -15,6 +15,7 @@ from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.process import here
 from tasqueue.results.redis_results import RedisResults
 from tests.contract.broker_contract import BrokerContract
+from tests.contract.lease_contract import LeaseContract
 from tests.contract.results_contract import ResultsContract
 from tests.contract.store_contract import StoreContract
 from tests.servers import Valkey
@@ -42,7 +43,7 @@ class TestRedisResults(ResultsContract):
     """The clauses of the contract."""
 
 
-class TestRedisStore(StoreContract):
+class TestRedisStore(StoreContract, LeaseContract):
     @pytest.fixture
     def store(self, results: RedisResults) -> RedisStore:
         return results.store

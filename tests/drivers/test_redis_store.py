@@ -15,16 +15,11 @@ from tasqueue.core.ports import (
     Lease,
     Listing,
     OpenGroup,
-    Pause,
     Pending,
-    PendingPage,
     Push,
-    PutTask,
     Read,
-    Request,
     Store,
     Submit,
-    Tasks,
     WorkerInfo,
     Write,
 )
@@ -45,42 +40,6 @@ def test_it_is_a_store_for_either_world(redis_url: str) -> None:
     assert isinstance(store, Store)
     assert isinstance(store, BlockingStore)
     assert lease.worker_id != store.lease(WorkerInfo(queues=(Q,))).worker_id
-
-
-SEQUENCE: list[tuple[Request, Any]] = [
-    (Submit([push("a"), push("b")]), [True, True]),
-    (Submit([push("a"), push("c")], again=True), [False, True]),
-    (Submit([]), []),
-    (Pending(Q), PendingPage(3, [b"c", b"b", b"a"])),
-    (Pending(Q, offset=1, limit=1), PendingPage(3, [b"b"])),
-    (Pending(Q, limit=0), PendingPage(3, [])),
-    (Pending(Q, offset=9), PendingPage(3, [])),
-    (Pending("none"), PendingPage(0, [])),
-    (Write("a", b"result"), None),
-    (Read(["a", "job:msg:a", "none"]), [b"result", b"record", None]),
-    (Read([]), []),
-    (Listing("success"), []),
-    (Forget("a"), None),
-    (Read(["a", "job:msg:a"]), [None, None]),
-    (Tasks(), []),
-    (PutTask("t", b"one"), None),
-    (PutTask("t", b"two"), None),
-    (PutTask("s", b"three"), None),
-    (Tasks(), [b"three", b"two"]),
-    (Pause("a", 0), None),
-]
-
-
-async def test_each_request_is_performed_awaited(store: RedisStore) -> None:
-    assert [await store.perform(request) for request, _ in SEQUENCE] == [e for _, e in SEQUENCE]
-
-
-def test_each_request_is_performed_blocking(redis_url: str) -> None:
-    store = RedisStore(Address.from_url(redis_url))
-    assert [store.perform_blocking(request) for request, _ in SEQUENCE] == [
-        expected for _, expected in SEQUENCE
-    ]
-    store.close()
 
 
 async def test_fan_in_says_where_it_works_today(store: RedisStore) -> None:

@@ -184,7 +184,9 @@ class QueueMachine(RuleBasedStateMachine):
     def jobs_of(self, worker: str) -> list[tuple[str, str]]:
         return [key for key in self.own if key[0] == worker]
 
-    def given_back(self, worker: str, why: str = "", begun: Sequence[str] = ()) -> None:
+    def given_back(
+        self, worker: str, why: str = "", begun: Sequence[str] = (), *, lone: bool = True
+    ) -> None:
         """Every job goes back to where it came from, or is a suspect now, or convicted."""
         jobs = self.jobs_of(worker)
         for key in jobs:
@@ -193,7 +195,7 @@ class QueueMachine(RuleBasedStateMachine):
             if kind == "c":
                 self.convicts[raw] += 1
             elif kind == "s":
-                lone = len(jobs) == 1
+                lone = lone and len(jobs) == 1
                 self.points[raw] += 4 if lone and guilty else lone and why == "host"
                 condemned = lone and (guilty or why == "host") and self.points[raw] >= 12
                 assert not condemned or self.facts(raw).task == "poison", "an innocent"
@@ -638,13 +640,21 @@ class QueueMachine(RuleBasedStateMachine):
                 return True
         return False
 
-    def child_ends(self, w: str, begun: list[str]) -> None:
-        """The supervisor's waitpid returns; it knows what had begun, and starts another child."""
+    def child_ends(self, w: str, begun: list[str], *, beside: bool = False) -> None:
+        """The supervisor's waitpid returns; it knows what had begun, and starts another child.
+
+        ``beside``: it held a job of another queue too.
+        """
         old = self.worker[w]
         there = self.registered(old)
+        other = queue_keys("other")
+        if beside:
+            self.client.hset(other.held(old), "1:n", "another job")
         for _ in range(2):
-            self.run(_reap(old, [Q], {Q: begun}))
-        self.given_back(old, "child" if there else "", begun)
+            self.run(_reap(old, [Q, "other"], {Q: begun}))
+        assert self.client.lrange("other", 0, -1) == [b"another job"] * beside
+        self.client.delete("other", other.tombs)
+        self.given_back(old, "child" if there else "", begun, lone=not beside)
         self.held = {key: raw for key, raw in self.held.items() if key[0] != old}
         self.starts_anew(w)
 
@@ -735,25 +745,26 @@ class QueueMachine(RuleBasedStateMachine):
         limit=st.integers(1, 3),
         times=st.integers(1, 6),
         share=st.integers(0, 3),
-        host=st.booleans(),
+        how=st.sampled_from(["child", "host", "child with another queue"]),
     )
     def killed_again_and_again(
-        self, *, w: str, limit: int, times: int, share: int, host: bool
+        self, *, w: str, limit: int, times: int, share: int, how: str
     ) -> None:
         """From outside: the child, or the whole host; some of its jobs had begun."""
         for _ in range(times):
             worker = self.worker[w]
             self.claimed(worker, self.claim_as(worker, limit))
-            if not self.registered(worker) or not self.may_end(worker, "host" if host else "child"):
+            if not self.registered(worker) or not self.may_end(worker, how.split(maxsplit=1)[0]):
                 return
-            if host:
+            if how == "host":
                 seen = self.client.hget(K.beats, worker)
                 assert self.run(ask(reap(K, worker, "host", seen=seen)))[0] >= 0
                 self.given_back(worker, "host")
                 self.held = {key: raw for key, raw in self.held.items() if key[0] != worker}
                 self.starts_anew(w)
             else:
-                self.child_ends(w, [token for _, token in self.jobs_of(worker)][:share])
+                begun = [token for _, token in self.jobs_of(worker)][:share]
+                self.child_ends(w, begun, beside=how != "child")
 
     @rule(w=st.sampled_from(WORKERS), ghost=st.booleans(), stale=st.booleans())
     def reap(self, *, w: str, ghost: bool, stale: bool) -> None:

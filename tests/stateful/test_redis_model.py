@@ -1,23 +1,35 @@
 """The model of a queue on Redis, against the scripts as they are shipped."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
-from tasqueue.drivers.redis import Address, command
+from tasqueue.drivers.redis import Address, command, reaper, upkeep
 from tasqueue.drivers.redis.blocking import BlockingDriver
+from tasqueue.drivers.redis.command import Command
 from tasqueue.drivers.redis.script import Script, script
 from tests.servers import Valkey
 from tests.stateful.mutants import mutate
 from tests.stateful.redis_machine import QueueMachine
 
-# A fault that `python -m tests.stateful.mutants` puts in, to see that the model finds it.
+# A fault that `just mutants` puts in, to see that the model finds it.
 MUTANT = os.environ.get("TASQUEUE_MUTANT", "")
+
+
+def reap_with_a_fault(sound: Callable[..., Command], *args: Any, **kwargs: Any) -> Command:
+    """A supervisor that tells the server something wrong."""
+    if MUTANT == "the supervisor takes every job for a lone one":
+        kwargs["alone"] = True
+    else:
+        kwargs["started"] = ()
+    return sound(*args, **kwargs)
 
 
 @pytest.fixture
@@ -38,6 +50,9 @@ def machine(
     Bound.client, Bound.driver = redis_client, driver
     Bound.once_keys = MUTANT != "the worker passes no once-key"
     Bound.turns = MUTANT != "the worker does not mark its retries"
+    if MUTANT.startswith("the supervisor"):
+        changed_reap = partial(reap_with_a_fault, upkeep.reap)
+        monkeypatch.setattr(reaper, "reap", changed_reap)
     yield Bound
     driver.close()
 
