@@ -9,6 +9,7 @@ import pytest
 from tasqueue import Chain, Group, GroupOpts, Job, JobOpts
 from tasqueue.core.errors import LimitExceeded
 from tasqueue.core.limits import MAX_LINKS, MAX_MESSAGE
+from tasqueue.core.ports import Answer
 from tasqueue.core.wire import decode_job
 from tasqueue.drivers.redis import Address, KeepOpts, RedisStore
 from tasqueue.drivers.redis.keys import queue_keys
@@ -35,6 +36,7 @@ def _fresh(url: str) -> RedisStore:
     return RedisStore(Address.from_url(url), KeepOpts(expiry_ms=3_600_000))
 
 
+@SLOW
 def test_row_43_what_is_too_large_is_refused_at_enqueue(here: Site) -> None:
     store = _fresh(here.server.url)
     try:
@@ -86,7 +88,7 @@ def test_row_44_copies_of_a_scheduled_message_complete_once(here: Site) -> None:
     store.delete(KEYS.scheduled)
     here.hire(2, concurrency=4)
     assert not here.finish(load)
-    applied = diary.answers(here.notes(), diary.Answer.APPLIED)
+    applied = diary.answers(here.notes(), Answer.APPLIED)
     assert set(applied.values()) == {1}
 
 
@@ -109,6 +111,7 @@ def test_row_45_bytes_that_are_no_message_are_kept_and_harm_nobody(here: Site, c
     assert store.hlen(KEYS.reasons) == count
 
 
+@SLOW
 def test_row_44_a_message_decided_once_says_so_to_a_later_copy(here: Site) -> None:
     load = Load().later(1, seconds=3600).send(here.server.url)
     store: Any = here.conn
@@ -119,6 +122,6 @@ def test_row_44_a_message_decided_once_says_so_to_a_later_copy(here: Site) -> No
     here.hire()
     until(lambda: here.ended() == 1, "the first copy's end")
     store.lpush(QUEUE, body)
-    until(lambda: diary.answers(here.notes(), diary.Answer.DECIDED), "the second copy's answer")
+    until(lambda: diary.answers(here.notes(), Answer.DECIDED), "the second copy's answer")
     assert not here.finish(load)
     assert time.time_ns() < (decode_job(body).job.opts.eta_ns or 0)

@@ -64,6 +64,7 @@ def test_row_23_a_claim_whose_reply_was_lost_is_adopted_and_not_doubled(
     assert diary.runs(here.notes()).total() == 30
 
 
+@SLOW
 def test_row_24_reset_connections_lose_nothing(here: Site, proxy: FaultProxy) -> None:
     load = mixture(4, ms=30)
     _working_through(here, proxy, load, concurrency=4)
@@ -113,6 +114,7 @@ def test_row_25_a_bad_line_is_slow_and_nothing_else(
     assert not here.finish(load)
 
 
+@SLOW
 def test_row_26_a_worker_cut_off_beyond_its_lease_is_refused_later(
     here: Site, proxy: FaultProxy
 ) -> None:
@@ -149,6 +151,7 @@ def test_row_27_an_enqueue_whose_reply_was_lost_enters_once(here: Site, proxy: F
     assert diary.runs(here.notes()).total() == 25
 
 
+@SLOW
 def test_row_27_an_enqueue_whose_request_was_lost_enters_once(
     here: Site, proxy: FaultProxy
 ) -> None:
@@ -159,6 +162,7 @@ def test_row_27_an_enqueue_whose_request_was_lost_enters_once(
     assert not here.finish(load)
 
 
+@SLOW
 def test_row_27_a_producer_that_stays_cut_off_is_told_so(here: Site, proxy: FaultProxy) -> None:
     load = Load().plain(3)
     proxy.weather(refuse=True)

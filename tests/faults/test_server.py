@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults import diary
 from tests.faults.load import QUEUE, Load, mixture
+from tests.faults.oracle import places
 from tests.faults.site import Site, lasting, site, until
 
 SLOW = pytest.mark.slow_fault
@@ -40,6 +41,7 @@ def test_row_16_a_server_killed_ten_times_loses_nothing(here: Site) -> None:
     assert here.notes("rescued") == []
 
 
+@SLOW
 def test_row_17_workers_outlive_a_server_that_forgot_everything(bare: Site) -> None:
     Load(ms=50).plain(50).send(bare.server.url)
     hand = bare.hire(concurrency=4)[0]
@@ -52,7 +54,7 @@ def test_row_17_workers_outlive_a_server_that_forgot_everything(bare: Site) -> N
     bare.sign_off()
     # What ran while the server died was refused: those jobs are no longer this worker's.
     assert not set(load.fates) & before
-    done = {name.decode() for name in bare.conn.zrange("tq:res:success", 0, -1)}
+    done = places(bare.conn, QUEUE).completed
     assert set(load.fates) <= done
     assert not done & before
 
@@ -66,6 +68,7 @@ def _restarts(here: Site, count: int) -> None:
     assert not here.finish(load)
 
 
+@SLOW
 def test_row_18_workers_outlive_restarts(here: Site) -> None:
     _restarts(here, 2)
 
@@ -134,18 +137,19 @@ def test_row_21_a_paused_server_makes_nobody_look_dead(here: Site, what: str) ->
     load = mixture(6, ms=50).send(here.server.url)
     here.hire(2, concurrency=2, lease=1.0)
     until(lambda: here.started() >= 2, "the first runs")
-    here.conn.execute_command("CLIENT", "PAUSE", 7_000, what)
+    here.conn.client_pause(7_000, all=what == "ALL")
     lasting(7)
     assert not here.finish(load)
     assert here.notes("rescued") == []
 
 
+@SLOW
 def test_row_22_connections_that_are_killed_again_and_again_lose_nothing(here: Site) -> None:
     load = mixture(6, ms=20).send(here.server.url)
     here.hire(concurrency=4)
     until(lambda: here.started() >= 2, "the first runs")
     for _ in range(40):
-        here.conn.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        here.conn.client_kill_filter(_type="normal", skipme=True)
         lasting(0.05)
     assert not here.finish(load)
     assert here.conn.llen(QUEUE) == 0

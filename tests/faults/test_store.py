@@ -14,6 +14,7 @@ SLOW = pytest.mark.slow_fault
 KEYS = queue_keys(QUEUE)
 
 
+@SLOW
 def test_row_28_a_full_server_refuses_producers_and_is_drained_by_workers(here: Site) -> None:
     load = mixture(4).send(here.server.url)
     here.conn.config_set("maxmemory", "1mb")
@@ -41,6 +42,7 @@ def test_row_31_scripts_that_the_server_forgets_are_sent_again(here: Site) -> No
     assert not here.finish(load)
 
 
+@SLOW
 def test_row_32_workers_register_again_after_flushall(bare: Site) -> None:
     Load(ms=50).plain(40).send(bare.server.url)
     hand = bare.hire(concurrency=4)[0]
@@ -55,6 +57,7 @@ def test_row_32_workers_register_again_after_flushall(bare: Site) -> None:
     assert len(hand.notes("fenced")) == 1
 
 
+@SLOW
 @pytest.mark.parametrize(
     "key", [KEYS.beats, KEYS.sequence, KEYS.workers], ids=["beats", "sequence", "workers"]
 )

@@ -62,6 +62,7 @@ def _dies_at(here: Site, load: Load, fail: str) -> Hand:
     return victim
 
 
+@SLOW
 def test_row_03_jobs_that_were_claimed_and_not_started_run_elsewhere(here: Site) -> None:
     victim = _dies_at(here, mixture(1), "claim:after:1")
     assert victim.notes("start") == []
@@ -182,6 +183,7 @@ def test_row_07_sigterm_under_load_again_and_again(here: Site) -> None:
     assert diary.runs(here.notes()).total() == 2_000
 
 
+@SLOW
 def test_row_08_a_kill_while_draining_loses_nothing(here: Site) -> None:
     load = Load(ms=2_000).plain(6).send(here.server.url)
     victim = here.hire(concurrency=4, grace=30)[0]
@@ -194,9 +196,10 @@ def test_row_08_a_kill_while_draining_loses_nothing(here: Site) -> None:
 
 def test_row_09_a_worker_that_slept_beyond_its_lease_is_refused(here: Site) -> None:
     load = Load(ms=300).plain(8).send(here.server.url)
-    zombie, other = here.hire(2, concurrency=4, lease=1.0)
+    zombie = here.hire(concurrency=4, lease=1.0)[0]
     _claimed(zombie)
     zombie.pause()
+    other = here.hire(concurrency=4, lease=1.0)[0]
     until(lambda: other.notes("rescued"), "the rescue of its jobs")
     zombie.resume()
     until(lambda: zombie.notes("fenced"), "the zombie's new life")
@@ -209,6 +212,7 @@ def test_row_09_a_worker_that_slept_beyond_its_lease_is_refused(here: Site) -> N
     assert refused.total() <= 4
 
 
+@SLOW
 def test_row_10_workers_that_slept_together_reap_nobody(here: Site) -> None:
     load = Load(ms=400).plain(12).send(here.server.url)
     hands = here.hire(3, concurrency=2, lease=LEASE)
