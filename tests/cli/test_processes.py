@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
+import pytest
 from redis import Redis
 
-from tasqueue import App
+from tasqueue import App, JobFailed
 from tests.cli.workers import WorkerProcess, children, gone, in_flight, wait_until, worker
 
 
@@ -192,3 +193,21 @@ def test_a_supervisor_shows_no_password_on_a_command_line_or_in_its_log(
         lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (supervisor.pid, child)]
         assert all(b"tasqueue" in line and b"canary" not in line for line in lines)
         assert "canary" not in supervisor.said
+
+
+def test_a_job_that_kills_its_process_is_convicted_and_the_others_are_not(
+    tmp_path: Path, redis_url: str, redis_client: Redis
+) -> None:
+    options = ["--processes", "2", "--concurrency", "4"]
+    with App(redis_url) as app, worker(tmp_path, redis_url, *options) as supervisor:
+        calls = app.using(queue="cli")
+        poison = calls.send("kill_the_process")
+        jobs = [calls.send("add", a=n, b=1) for n in range(40)]
+        assert [job.get(timeout=25) for job in jobs] == list(range(1, 41))
+        with pytest.raises(JobFailed, match="dead: "):
+            poison.get(timeout=25)
+        assert redis_client.zcard("tq:res:success") == 40
+        assert redis_client.zcard("tq:dl:{cli}") == 1
+        supervisor.signal(SIGTERM)
+        assert supervisor.ended() == 0
+    assert in_flight(redis_client) == []

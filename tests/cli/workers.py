@@ -42,6 +42,10 @@ def hold_the_gil(seconds: int) -> int:
     ctypes.PyDLL(None).sleep(seconds)
     return seconds
 
+@app.task(name="kill_the_process", queue="cli")
+def kill_the_process() -> None:
+    os._exit(9)
+
 @app.task(name="block_the_loop", queue="cli")
 async def block_the_loop(gate: str) -> None:
     at(gate)

@@ -43,15 +43,25 @@ class Child:
 
     @classmethod
     async def started(cls, command: Callable[[int, int], Sequence[str]]) -> Child:
-        """Start a process; ``command`` takes the descriptors of its ledger and of its channel."""
-        ours, theirs = socket.socketpair()
+        """Start a process; ``command`` takes the descriptors of its ledger and of its channel.
+
+        Raises:
+            OSError: the system has no room for a process.
+        """
         memory = ledger.blank()
-        with theirs:
-            fds = (memory, theirs.fileno())
+        ours, theirs = socket.socketpair()
+        fds = (memory, theirs.fileno())
+        try:
             process = await asyncio.create_subprocess_exec(
                 *command(*fds), pass_fds=fds, stdin=asyncio.subprocess.DEVNULL,
                 start_new_session=True,  # a terminal's Ctrl-C is for the supervisor alone
             )  # fmt: skip
+        except OSError:
+            os.close(memory)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         return cls(process, fd=memory, reader=reader, writer=writer)
 

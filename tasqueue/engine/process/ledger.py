@@ -105,6 +105,7 @@ def read(fd: int, queues: Sequence[str]) -> Page:
 
 def _begun(data: bytes, queues: Sequence[str]) -> Iterator[Begun]:
     for place in range(_HEAD.size, len(data) - _SLOT.size + 1, _SLOT.size):
+        number: int
         number, over_at, token = _SLOT.unpack_from(data, place)
         if data[place] and number < len(queues):
             yield Begun(queues[number], _text(token), over_at)

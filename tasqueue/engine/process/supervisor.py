@@ -112,24 +112,33 @@ class Supervisor:
         if waits:
             await self._either(self._greeted, self._stopping)
         while not self._stopping.is_set():
-            child = await Child.started(self._command)
-            self._children.add(child)
-            if self._stopping.is_set():
-                child.order(Order.STOP)
             try:
-                if hello := await child.greeted():
-                    self._learn(hello)
-                code = await child.ended()
-            finally:
-                self._children.discard(child)
-            if code in self._fatal and not self._greeted.is_set():
-                self._code = code
-                self.stop()
-            early = child.age < _STEADY and not child.page().ended
-            deaths = deaths + 1 if early and not child.ordered else 0
-            self._tidy(child, code)
-            if deaths:
+                child = await Child.started(self._command)
+            except OSError as error:
+                LOGGER.error("cannot start a worker process: %s", error)
+                deaths += 1
+            else:
+                deaths = deaths + 1 if await self._life(child) else 0
+            if deaths and not self._stopping.is_set():
                 await self._pause(deaths)
+
+    async def _life(self, child: Child) -> bool:
+        """From start to end; whether it died of itself before it was of any use."""
+        self._children.add(child)
+        if self._stopping.is_set():
+            child.order(Order.STOP)
+        try:
+            if hello := await child.greeted():
+                self._learn(hello)
+            code = await child.ended()
+        finally:
+            self._children.discard(child)
+        useless = child.age < _STEADY and not child.page().ended and not child.ordered
+        if code in self._fatal and not self._greeted.is_set():
+            self._code = code
+            self.stop()
+        self._tidy(child, code)
+        return useless
 
     def _learn(self, hello: Hello) -> None:
         if self._reaper is None:

@@ -1,0 +1,148 @@
+"""The supervisor against a store that is made up: what it asks for, and when it insists."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from tasqueue.core.errors import BackendUnavailable
+from tasqueue.engine.process import UNFINISHED, Limits, Supervisor
+
+CHILD = """
+import os, signal, sys
+from tasqueue.engine.process import Channel, Hello, Ledger, Order
+channel = Channel(int(sys.argv[2]))
+notes = Ledger(int(sys.argv[1]), ("a", "b"), 4)
+notes.named(f"worker-{os.getpid()}")
+notes.begun("a", "1:x", None)
+notes.begun("b", "2:x", None)
+channel.greet(Hello("made-up://", ("a", "b"), 0.04, GRACE))
+channel.listen(lambda order: OBEY, GRACE)
+signal.pause()
+"""
+DEAF, OBEDIENT = "None", "os._exit(0)"
+
+
+class FakeReaper:
+    """Writes down what it is asked; out of reach as often as told."""
+
+    def __init__(self, failures: float = 0) -> None:
+        self.failures = failures
+        self.beaten: set[str] = set()
+        self.reaped: list[tuple[str, tuple[str, ...], dict[str, list[str]]]] = []
+
+    def beat(self, worker_id: str, queues: Sequence[str]) -> bool:
+        self.beaten.add(worker_id)
+        return True
+
+    def reap(
+        self, worker_id: str, queues: Sequence[str], started: Mapping[str, Sequence[str]]
+    ) -> int:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise BackendUnavailable("out of reach")
+        self.reaped.append((worker_id, tuple(queues), {q: list(t) for q, t in started.items()}))
+        return 2
+
+
+class Run:
+    """A supervisor of such children at work."""
+
+    def __init__(self, reaper: FakeReaper, *, obey: str = OBEDIENT, grace: float = 60) -> None:
+        self.reaper = reaper
+        program = CHILD.replace("OBEY", obey).replace("GRACE", str(grace))
+        self.supervisor = Supervisor(
+            lambda *fds: [sys.executable, "-c", program, *map(str, fds)],
+            lambda url: reaper,
+            limits=Limits(processes=1),
+        )
+        self.ending = asyncio.create_task(self.supervisor.run())
+
+    async def pid(self, besides: int = 0) -> int:
+        """Wait until a child is there, another one than before, and the supervisor beats for it."""
+        pids: set[int] = set()
+        while not pids:
+            await asyncio.sleep(0.01)
+            pids = {int(name.removeprefix("worker-")) for name in self.reaper.beaten} - {besides}
+        return pids.pop()
+
+    async def killed(self, pid: int) -> None:
+        (child,) = [child for child in self.supervisor._children if child.pid == pid]
+        child._process.kill()
+
+    async def stopped(self) -> int:
+        self.supervisor.stop()
+        return await self.ending
+
+
+async def _until(look: Callable[[], object]) -> None:
+    while not look():  # noqa: ASYNC110 -- another process is looked at
+        await asyncio.sleep(0.01)
+
+
+async def test_a_dead_child_is_reaped_with_what_it_had_begun_and_the_next_one_is_beaten_for() -> (
+    None
+):
+    run = Run(FakeReaper())
+    pid = await run.pid()
+    await run.killed(pid)
+    await _until(lambda: run.reaper.reaped)
+    assert run.reaper.reaped == [(f"worker-{pid}", ("a", "b"), {"a": ["1:x"], "b": ["2:x"]})]
+    assert await run.pid(besides=pid) != pid
+    assert await run.stopped() == 0
+
+
+async def test_a_child_that_ends_as_told_is_not_reaped() -> None:
+    run = Run(FakeReaper())
+    await run.pid()
+    assert await run.stopped() == 0
+    assert run.reaper.reaped == []
+
+
+async def test_the_jobs_of_a_dead_child_wait_for_a_store_that_is_away() -> None:
+    run = Run(FakeReaper(failures=3))
+    await run.killed(await run.pid())
+    await _until(lambda: run.reaper.reaped)
+    assert await run.stopped() == 0
+
+
+async def test_a_deaf_child_is_killed_in_the_end_and_its_jobs_are_nobodys_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tasqueue.engine.process.supervisor._SLACK", 0.1)
+    run = Run(FakeReaper(), obey=DEAF, grace=0.1)
+    pid = await run.pid()
+    assert await run.stopped() == 0
+    assert run.reaper.reaped == [(f"worker-{pid}", ("a", "b"), {})]
+
+
+async def test_a_second_stop_does_not_wait_for_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasqueue.engine.process.supervisor._SLACK", 0.1)
+    run = Run(FakeReaper(), obey=DEAF, grace=600)
+    await run.pid()
+    run.supervisor.stop()
+    assert await run.stopped() == 0
+    assert len(run.reaper.reaped) == 1
+
+
+async def test_the_exit_code_says_that_jobs_are_left_in_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tasqueue.engine.process.supervisor._SLACK", 0.1)
+    monkeypatch.setattr("tasqueue.engine.process.supervisor._LAST_TRIES", 0.1)
+    run = Run(FakeReaper(failures=float("inf")), obey=DEAF, grace=0.1)
+    await run.pid()
+    assert await run.stopped() == UNFINISHED
+
+
+async def test_a_system_that_starts_no_process_is_asked_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    supervisor = Supervisor(
+        lambda *_: ["/no/such/program"], lambda _: FakeReaper(), limits=Limits(processes=1)
+    )
+    ending = asyncio.create_task(supervisor.run())
+    await _until(lambda: caplog.text.count("cannot start a worker process") >= 2)
+    supervisor.stop()
+    assert await ending == 0
