@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from tasqueue.core.errors import BackendError
+from tasqueue.core.errors import BackendError, BackendRejected
 from tasqueue.core.job import JobStatus
 from tasqueue.core.lifecycle import TURN, Decision, Finish
 from tasqueue.core.ports import Answer, Claim, Lease, Mark, Settlement
@@ -54,7 +54,7 @@ class Committer:
     set whenever a batch is answered, since a worker with a long backlog claims nothing.
     """
 
-    def __init__(self, lease: Lease, queue: str, clock: Clock, *, freed: asyncio.Event) -> None:
+    def __init__(self, lease: Lease, queue: str, *, clock: Clock, freed: asyncio.Event) -> None:
         self._lease = lease
         self._queue = queue
         self._clock = clock
@@ -64,6 +64,7 @@ class Committer:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._alone = 0
         self.refused: int = 0
         """Settlements of jobs that were given to others meanwhile."""
 
@@ -71,6 +72,10 @@ class Committer:
     def backlog(self) -> int:
         """Settlements that are not answered yet."""
         return len(self._waiting)
+
+    def tokens(self) -> set[str]:
+        """The tokens of the settlements that are not answered yet."""
+        return {one.token for one in self._waiting}
 
     def mark(self, mark: Mark) -> None:
         """Have a ``processing`` record written, unless the job ends before that."""
@@ -94,7 +99,8 @@ class Committer:
             self._work.clear()
             while self._waiting or self._marks:
                 try:
-                    await self._send()
+                    await self._settle()
+                    await self._mark()
                 except BackendError as error:
                     LOGGER.debug("queue %s: results wait for the store: %s", self._queue, error)
                     await self._clock.sleep(_PATIENCE)
@@ -104,18 +110,36 @@ class Committer:
         self._idle.clear()
         self._work.set()
 
-    async def _send(self) -> None:
-        batch = self._waiting[:_BATCH]
-        if batch:
+    async def _settle(self) -> None:
+        batch = self._waiting[: 1 if self._alone else _BATCH]
+        if not batch:
+            return
+        self._alone = max(0, self._alone - 1)
+        try:
             answers = await self._lease.settle(self._queue, batch)
-            again = [one for one, said in zip(batch, answers, strict=True) if said < 0]
-            self._waiting[: len(batch)] = again
-            self._freed.set()
-            self.refused += answers.count(Answer.FENCED)
-            if again:
-                text = "queue %s: %d results wait: a key has the wrong type (job %s)"
-                LOGGER.error(text, self._queue, len(again), again[0].job_id)
-                await self._clock.sleep(_PATIENCE)
+        except BackendRejected:
+            # Each alone, and the refused one last: the others get through.
+            if len(batch) == 1:
+                self._waiting.append(self._waiting.pop(0))
+            else:
+                self._alone = len(batch)
+            raise
+        again = [one for one, said in zip(batch, answers, strict=True) if said < 0]
+        self._waiting[: len(batch)] = again
+        self._freed.set()
+        self.refused += answers.count(Answer.FENCED)
+        if again:
+            text = "queue %s: %d results wait: a key has the wrong type (job %s)"
+            LOGGER.error(text, self._queue, len(again), again[0].job_id)
+            await self._clock.sleep(_PATIENCE)
+
+    async def _mark(self) -> None:
         marks, self._marks = self._marks, {}
-        if marks:
+        if not marks:
+            return
+        try:
             await self._lease.mark(self._queue, list(marks.values()))
+        except BackendError:
+            # Of jobs that end meanwhile too: the store writes none whose token is gone.
+            self._marks = marks | self._marks
+            raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Generator
 from contextvars import ContextVar
 from typing import Final
 
-from tasqueue.core.errors import ConfigurationError
+from tasqueue.core.errors import Cancel, ConfigurationError
 from tasqueue.core.job import JobMessage, Meta
 
 LOGGER: Final = logging.getLogger("tasqueue")
@@ -18,6 +19,9 @@ class _Saved:
 
     def __await__(self) -> Generator[None, None, None]:
         return iter(())  # type: ignore[return-value] # an iterator is all that await needs
+
+
+_SAVED: Final = _Saved()
 
 
 class JobContext:
@@ -33,6 +37,12 @@ class JobContext:
         """For a group's callback: what each member saved, in order."""
         self.saved: bytes | None = None
         """What was saved so far."""
+        self.lease_lost: bool = False
+        """The worker was cut off for so long that others may run this job by now."""
+        self.given_back: bool = False
+        """The worker cancelled this attempt: it has no outcome, the job runs again elsewhere."""
+        self._over = ""
+        self._thread = 0
 
     @property
     def id(self) -> str:
@@ -55,6 +65,15 @@ class JobContext:
         return self.meta.max_retry
 
     @property
+    def cancelled(self) -> bool:
+        """This attempt is over: it ran out of time, or its worker stops. Leave the handler.
+
+        An ``async def`` handler is told by CancelledError. One in a thread cannot be interrupted:
+        it asks here, or is told by its next `save`. Its slot is taken until it returns.
+        """
+        return bool(self._over)
+
+    @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         """A logger whose records carry ``job_id`` and ``task``."""
         return logging.LoggerAdapter(LOGGER, {"job_id": self.id, "task": self.task})
@@ -63,9 +82,28 @@ class JobContext:
         """Save the job's result; it is stored with the attempt's outcome, the last call counts.
 
         May be awaited, and need not be (Go: JobCtx.Save).
+
+        Raises:
+            Cancel: in a thread, when the attempt is over.
         """
+        if self._over and threading.get_ident() == self._thread:
+            raise Cancel(f"this attempt is over: {self._over}")
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"a result is saved as bytes, not as {type(data).__qualname__}")
         self.saved = bytes(data)
-        return _Saved()
+        return _SAVED
+
+    # -- for the engine --------------------------------------------------------------------------
+
+    def stop(self, why: str, *, give_back: bool = False, lost: bool = False) -> None:
+        """Say that the attempt is over; with ``give_back`` it has no outcome."""
+        self._over = self._over or why
+        self.given_back |= give_back
+        self.lease_lost |= lost
+
+    def in_this_thread(self) -> None:
+        """Say that the handler runs in the calling thread, and not on the event loop."""
+        self._thread = threading.get_ident()
 
 
 _CURRENT: Final[ContextVar[JobContext]] = ContextVar("tasqueue_job")

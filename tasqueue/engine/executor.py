@@ -28,11 +28,21 @@ MAX_ERROR: Final = 16 << 10
 
 
 class Executor:
-    """Runs handlers: ``async def`` on the loop, ``def`` in threads of its own."""
+    """Runs handlers: ``async def`` on the loop, ``def`` in threads of its own.
 
-    def __init__(self, threads: int) -> None:
+    ``ending`` says whether the whole program is being cancelled: then a cancelled job has no
+    outcome. Otherwise a handler that cancels itself has failed.
+    """
+
+    def __init__(self, threads: int, *, ending: Callable[[], bool] = bool) -> None:
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="tasqueue-job")
-        self._running: set[asyncio.Future[Any]] = set()
+        self._threads: dict[JobContext, asyncio.Future[Any]] = {}
+        self.ending: Final = ending
+
+    @property
+    def threads(self) -> int:
+        """Threads that run a handler now, waited for or not."""
+        return len(self._threads)
 
     async def attempt(self, task: Task, message: JobMessage, ctx: JobContext) -> Outcome:
         """Run the handler and its callbacks once. Raises only CancelledError, when cancelled."""
@@ -46,28 +56,27 @@ class Executor:
             return Postponed(span_ns(error.after))
         outcome = _failure(task, message, error)
         over = outcome.final or message.meta.retried >= message.meta.max_retry
-        journal.failed(ctx, error, "failed" if over else "retry")
+        what = "failed" if over else "retry"
+        journal.failed(ctx, error, what=what, text=outcome.error)
         await _callback(task.opts.failed_cb if over else task.opts.retrying_cb, ctx, error)
         return replace(outcome, result=ctx.saved)
 
-    @property
-    def threads(self) -> int:
-        """Threads that run a handler now, waited for or not."""
-        return len(self._running)
+    async def vacated(self, ctx: JobContext) -> None:
+        """Wait for the thread of an attempt that is over: its slot is not free before."""
+        thread = self._threads.get(ctx)
+        if thread is not None:
+            await asyncio.wait([thread])
 
     def close(self) -> None:
         """Take no more calls; threads that still run are not waited for."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def settled(self) -> None:
-        """Wait for the threads that outlasted their jobs' limits."""
-        if self._running:
-            await asyncio.wait(self._running)
-
     async def _call(self, task: Task, message: JobMessage, ctx: JobContext) -> BaseException | None:
+        """Run the handler within its limit; what it raised is returned."""
         limit_ns = message.job.opts.timeout_ns
         seconds = limit_ns / _SECOND_NS if limit_ns else None
         limit = asyncio.timeout(seconds)
+        raised: BaseException | None = None
         try:
             async with limit:
                 await _callback(task.opts.processing_cb, ctx)
@@ -75,16 +84,18 @@ class Executor:
         except GeneratorExit:
             raise
         except TimeoutError as error:
-            expired = f"context deadline exceeded: no end within {seconds} s"
-            return JobTimeout(expired) if limit.expired() else error
-        except asyncio.CancelledError as error:
-            mine = asyncio.current_task()
-            if mine is not None and mine.cancelling():
-                raise
-            return error
+            raised = error
+            if limit.expired():
+                ctx.stop(f"it had {seconds} s")
+                raised = JobTimeout(f"context deadline exceeded: no end within {seconds} s")
         except BaseException as error:  # noqa: BLE001 -- user code may raise anything
-            return error
-        return None
+            raised = error
+        if ctx.given_back or (isinstance(raised, asyncio.CancelledError) and self.ending()):
+            # Whatever the handler made of its cancellation: it may have done half of its work.
+            raise asyncio.CancelledError
+        if isinstance(raised, asyncio.CancelledError):
+            _uncancelled()
+        return raised
 
     async def _handle(self, task: Task, payload: bytes, ctx: JobContext) -> None:
         if task.is_async:
@@ -94,40 +105,45 @@ class Executor:
             return
         around = contextvars.copy_context()
 
-        def call() -> None:
-            around.run(task.handler, payload, ctx)
+        def call() -> BaseException | None:
+            """Bring back as a value what a future would not carry (StopIteration, SystemExit)."""
+            ctx.in_this_thread()
+            try:
+                around.run(task.handler, payload, ctx)
+            except BaseException as error:  # noqa: BLE001 -- user code may raise anything
+                return error
+            return None
 
-        future = asyncio.get_running_loop().run_in_executor(self._pool, _guarded(call))
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
-        raised = await asyncio.shield(future)
+        thread = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        self._threads[ctx] = thread
+        thread.add_done_callback(lambda _: self._threads.pop(ctx))
+        raised = await asyncio.shield(thread)
         if raised is not None:
             raise raised
 
 
-def _guarded(call: Callable[[], None]) -> Callable[[], BaseException | None]:
-    """Bring back as a value what a future would not carry (StopIteration, SystemExit)."""
-
-    def run() -> BaseException | None:
-        try:
-            call()
-        except BaseException as error:  # noqa: BLE001 -- user code may raise anything
-            return error
-        return None
-
-    return run
+def _uncancelled() -> None:
+    """Undo what a handler did that cancelled the very task it runs in."""
+    mine = asyncio.current_task()
+    while mine is not None and mine.cancelling():
+        mine.uncancel()
 
 
-async def _callback(callback: Callable[..., Any] | None, *args: Any) -> None:
+async def _callback(callback: Callable[..., Any] | None, ctx: JobContext, *args: Any) -> None:
     """Call a callback; what it raises is logged, and does not change the job's fate."""
     if callback is None:
         return
     try:
-        result = callback(*args)
+        result = callback(ctx, *args)
         if inspect.isawaitable(result):
             await result
-    except Exception:  # noqa: BLE001 -- user code may raise anything; logged with its traceback
-        LOGGER.exception("a callback of job %s raised", args[0].id)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        mine = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and mine is not None and mine.cancelling():
+            raise
+        LOGGER.exception("a callback of job %s raised", ctx.id)
 
 
 def _failure(task: Task, message: JobMessage, error: BaseException) -> Failed:

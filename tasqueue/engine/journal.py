@@ -17,7 +17,7 @@ def started(ctx: JobContext) -> None:
     LOGGER.info("start %s, job %s, try %d of %d", *_which(ctx))
 
 
-def failed(ctx: JobContext, error: BaseException, what: str) -> None:
+def failed(ctx: JobContext, error: BaseException, *, what: str, text: str) -> None:
     """An attempt failed: ``what`` is ``retry`` or ``failed``. The user's frames come along.
 
     A handler that says so itself (`Retry`, `Cancel`) needs no traceback.
@@ -25,7 +25,7 @@ def failed(ctx: JobContext, error: BaseException, what: str) -> None:
     LOGGER.log(
         logging.WARNING if what == "retry" else logging.ERROR,
         "%s %s, job %s, try %d of %d: %s: %s",
-        what, *_which(ctx), type(error).__name__, error,
+        what, *_which(ctx), type(error).__name__, text,
         exc_info=None if isinstance(error, JobSignal) else (type(error), error, _frames(error)),
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from tasqueue.core.errors import BackendError
@@ -13,11 +13,16 @@ from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.notes import Notes
 from tasqueue.engine.registry import Registry
+from tasqueue.engine.worker import Worker
 
 _PROMOTE: Final = 0.25
 _RESCUE: Final = 1.0
 _UNPARK: Final = 10.0
 _FENCE: Final = 0.1
+_AGAIN: Final = 0.5
+"""Seconds between beats while the broker is away."""
+_SILENCE: Final = 0.75
+"""Part of the lease after which a worker that cannot beat takes itself for dead."""
 _ENDING: Final = 0.005
 """Seconds between looks (no thread may be started any more while the interpreter ends)."""
 
@@ -25,12 +30,21 @@ _ENDING: Final = 0.005
 class Heart:
     """Beats from a thread of its own: a busy event loop is not a dead one."""
 
-    def __init__(self, lease: Lease, seconds: float) -> None:
+    def __init__(self, lease: Lease, lease_seconds: float, clock: Clock) -> None:
         self._lease = lease
-        self._seconds = seconds
+        self._seconds = lease_seconds / 4
+        self._limit = lease_seconds * _SILENCE
+        self._clock = clock
+        self._alive_at: float | None = None
         self._stopped = threading.Event()
         self._now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tasqueue-beats", daemon=True)
+
+    @property
+    def lost(self) -> bool:
+        """No beat has come through for so long that others will soon take the jobs."""
+        at = self._alive_at
+        return at is not None and self._clock.monotonic() - at > self._limit
 
     def start(self) -> None:
         """Start beating; the first beat registers."""
@@ -40,22 +54,25 @@ class Heart:
         """Beat without waiting for the next turn."""
         self._now.set()
 
-    async def stop(self, clock: Clock) -> None:
+    async def stop(self) -> None:
         """Stop beating; returns when the thread has ended."""
         self._stopped.set()
         self._now.set()
         while self._thread.is_alive():
-            await clock.sleep(_ENDING)
+            await self._clock.sleep(_ENDING)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
             self._now.clear()
-            wait = self._seconds
+            wait, sent_at = self._seconds, self._clock.monotonic()
             try:
-                self._lease.beat()
+                if self._lease.beat():
+                    self._alive_at = sent_at
             except BackendError as error:
                 LOGGER.debug("the beat failed, trying again: %s", error)
-                wait = min(wait, 0.5)
+                wait = min(wait, _AGAIN)
+            except Exception:  # noqa: BLE001 -- a heart outlives its beats, as a loop its steps
+                LOGGER.exception("a beat failed; the next one follows")
             if not self._stopped.is_set():
                 self._now.wait(wait)
 
@@ -83,12 +100,22 @@ class Loop:
 class Keeper:
     """The background work of one worker process."""
 
-    def __init__(self, lease: Lease, heart: Heart, *, registry: Registry, notes: Notes) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        heart: Heart,
+        *,
+        registry: Registry,
+        notes: Notes,
+        workers: Sequence[Worker],
+    ) -> None:
         self._lease = lease
         self._heart = heart
         self._registry = registry
         self._notes = notes
+        self._workers = workers
         self._queues = tuple(registry.queues())
+        self._lost = False
 
     def loops(self) -> list[Loop]:
         """What goes on beside the workers."""
@@ -100,11 +127,25 @@ class Keeper:
         ]
 
     async def _fence(self) -> None:
+        """Stop what others may run by now; go on once a beat has come through."""
+        if self._heart.lost or self._lease.fenced:
+            self._lose()
         if self._lease.fenced:
-            LOGGER.error("worker %s was taken for dead: starting anew", self._lease.worker_id)
             await self._lease.renew()
             self._notes.named(self._lease.worker_id)
             self._heart.beat_now()
+        elif self._lost and not self._heart.lost:
+            self._lost = False
+            for worker in self._workers:
+                worker.regain()
+
+    def _lose(self) -> None:
+        if not self._lost:
+            self._lost = True
+            why = "was taken for dead" if self._lease.fenced else "was cut off for too long"
+            LOGGER.error("worker %s %s: its jobs are stopped here", self._lease.worker_id, why)
+            for worker in self._workers:
+                worker.lose()
 
     async def _promote(self) -> None:
         await asyncio.gather(*[self._lease.promote(queue) for queue in self._queues])

@@ -51,6 +51,13 @@ async def join(broker: Broker, results: Results) -> Store:
     return PairStore(broker.store, results.store, results)
 
 
+async def close(broker: Broker, results: Results) -> None:
+    """Close this event loop's connections of both, joined or not."""
+    for face in (broker, results):
+        if isinstance(face, Stored):
+            await face.store.aclose()
+
+
 class PairStore:
     """Two stores as one. A crash between two writes runs a job again; it loses none.
 

@@ -50,12 +50,13 @@ class Task:
     explains: bool = False
     """Whether a failure's record says its class and traceback, which Go's records do not."""
 
-    @property
-    def is_async(self) -> bool:
-        """Whether the handler runs on the event loop."""
-        return inspect.iscoroutinefunction(self.handler) or inspect.iscoroutinefunction(
-            getattr(self.handler, "__call__", None)  # noqa: B004 -- a callable object's method
-        )
+    is_async: bool = field(init=False)
+    """Whether the handler runs on the event loop."""
+
+    def __post_init__(self) -> None:
+        method = getattr(self.handler, "__call__", None)  # noqa: B004 -- a callable object's method
+        found = inspect.iscoroutinefunction(self.handler) or inspect.iscoroutinefunction(method)
+        object.__setattr__(self, "is_async", found)
 
     @property
     def retry_backoff(self) -> Backoff:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from tasqueue.core.chain import Chain, ChainMessage
-from tasqueue.core.errors import BackendError
 from tasqueue.core.group import Group, GroupMessage
 from tasqueue.core.job import Job, JobMessage
 from tasqueue.core.ports import (
@@ -21,21 +17,18 @@ from tasqueue.core.ports import (
     Results,
     Store,
     Tasks,
-    WorkerInfo,
 )
 from tasqueue.core.signing import Signing
 from tasqueue.core.wire import TaskRecord, decode_task, encode_task
 from tasqueue.engine import plan
 from tasqueue.engine.advice import advise
 from tasqueue.engine.clock import SYSTEM, Clock
-from tasqueue.engine.context import LOGGER
-from tasqueue.engine.executor import Executor
-from tasqueue.engine.keeper import Heart, Keeper
+from tasqueue.engine.drain import Leftover
 from tasqueue.engine.notes import Notes
-from tasqueue.engine.pair import join
+from tasqueue.engine.pair import close, join
 from tasqueue.engine.registry import Handler, Registry, Task, TaskOpts
+from tasqueue.engine.running import Run
 from tasqueue.engine.signed import signed
-from tasqueue.engine.worker import Worker
 
 T = TypeVar("T")
 
@@ -43,11 +36,6 @@ __all__ = ["Leftover", "Server", "ServerOpts", "Task", "TaskOpts"]
 
 _PAGE: Final = 100
 _LONGEST_PAGE: Final = 10_000
-_OUTAGE: Final = 0.5
-_LONGEST_OUTAGE: Final = 4.0
-"""Seconds between the tries of a worker that starts while its broker is away."""
-_LAST_FLUSH: Final = 2.0
-"""Seconds for what is decided to be written, when the time for running jobs is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +53,6 @@ class ServerOpts:
     clock: Clock = SYSTEM
 
 
-class Leftover(NamedTuple):
-    """What a server that has stopped could not put in order."""
-
-    running: int = 0
-    """Jobs whose threads run on though they were given back: end the process with `os._exit`."""
-    held: int = 0
-    """Queues where it could not sign off: others get its jobs there when the lease has run out."""
-
-
 class Server:
     """Registers tasks, runs their jobs, enqueues and answers (Go: Server).
 
@@ -84,10 +63,10 @@ class Server:
         self._opts = opts
         self._registry = Registry()
         self._store: Store | None = None
-        self._running: _Running | None = None
-        self._stop_asked = False
+        self._running: Run | None = None
         self.leftover: Leftover = Leftover()
         """What the last `start` left behind when it returned."""
+        self._stop_asked = False
 
     # -- tasks -----------------------------------------------------------------------------------
 
@@ -207,17 +186,24 @@ class Server:
         """Run jobs until `stop`, or until the awaiting task is cancelled: both drain.
 
         ``notes`` are for a supervisor of this process to read.
+        What could not be brought to an end is in `leftover` afterwards.
         """
-        running = self._running = _Running(self._opts, self._registry, notes or Notes())
+        opts = self._opts
+        running = self._running = Run(
+            self._registry, notes=notes or Notes(), grace=opts.grace, clock=opts.clock
+        )
         if self._stop_asked:
-            running.stop(self._opts.grace)
+            running.stop(opts.grace)
         try:
-            await running.run(self._opened, self._announce)
+            await running.run(
+                self.open,
+                self._announce,
+                lease_seconds=opts.lease_seconds,
+                expiry_ms=_expiry_ms(opts.results),
+            )
         finally:
-            self._running = None
-            self.leftover = running.leftover
-            if self._store is not None:
-                await self._store.aclose()
+            self._running, self.leftover = None, running.leftover
+            await close(opts.broker, opts.results)
 
     async def stop(self, *, now: bool = False) -> None:
         """Take no more jobs, let the running ones end, and make `start` return.
@@ -229,9 +215,6 @@ class Server:
         if self._running is not None:
             self._running.stop(0 if now else self._opts.grace)
             await self._running.ended.wait()
-
-    async def _opened(self) -> Store:
-        return await insisted(self.open, self._opts.clock)
 
     async def _announce(self, store: Store) -> None:
         for task in list(self._registry.tasks.values()):
@@ -245,156 +228,6 @@ class Server:
 
     async def _follow(self, steps: plan.Plan[T]) -> T:
         return await plan.run(steps, await self.open())
-
-
-class _Running:
-    """One run of a server: its lease, its workers, and what goes on beside them."""
-
-    def __init__(self, opts: ServerOpts, registry: Registry, notes: Notes) -> None:
-        self._opts = opts
-        self._notes = notes
-        self._registry = registry
-        self._stop = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._deadline: float | None = None
-        self.ended = asyncio.Event()
-        self.leftover = Leftover()
-
-    def stop(self, grace: float) -> None:
-        self._deadline = self._opts.clock.monotonic() + grace
-        self._stop.set()
-        self._moved.set()
-
-    async def run(
-        self,
-        opened: Callable[[], Awaitable[Store]],
-        announce: Callable[[Store], Awaitable[None]],
-    ) -> None:
-        queues, clock = self._registry.queues(), self._opts.clock
-        executor = Executor(sum(queues.values()))
-        try:
-            store = await self._unless_stopped(opened())
-            if store is None:
-                return
-            lease = store.lease(
-                WorkerInfo(
-                    queues=tuple(queues),
-                    lease_seconds=self._opts.lease_seconds,
-                    supervisor_pid=self._notes.supervisor_pid,
-                )
-            )
-            self._notes.named(lease.worker_id)
-            heart = Heart(lease, self._opts.lease_seconds / 4)
-            workers = [
-                Worker(
-                    queue, slots, store=store, lease=lease, registry=self._registry,
-                    executor=executor, clock=clock, notes=self._notes,
-                    expiry_ms=_expiry_ms(self._opts.results),
-                )
-                for queue, slots in queues.items()
-            ]  # fmt: skip
-            beside = [
-                asyncio.create_task(one.run(clock))
-                for one in (
-                    Keeper(lease, heart, registry=self._registry, notes=self._notes).loops()
-                    if queues
-                    else ()
-                )
-            ]
-            beside += [asyncio.create_task(worker.committer.run()) for worker in workers]
-            claiming = [asyncio.create_task(worker.run()) for worker in workers]
-            if queues:
-                heart.start()
-            try:
-                await self._unless_stopped(insisted(lambda: announce(store), clock))
-                await self._stop.wait()
-            finally:
-                await self._drain(workers, claiming, lease)
-                await heart.stop(clock)
-                await cancelled(beside)
-                held = await _leave(lease, tuple(queues))
-                self.leftover = Leftover(executor.threads, held)
-        finally:
-            executor.close()
-            self.ended.set()
-
-    async def _unless_stopped(self, step: Awaitable[T]) -> T | None:
-        """Do a step that may take for ever; None if `stop` came first."""
-        doing = asyncio.ensure_future(step)
-        stopped = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait((doing, stopped), return_when=FIRST_COMPLETED)
-            return doing.result() if doing.done() else None
-        finally:
-            await cancelled([doing, stopped])
-
-    async def _drain(
-        self, workers: list[Worker], claiming: list[asyncio.Task[None]], lease: Any
-    ) -> None:
-        for worker in workers:
-            worker.stopping = True
-        try:
-            await lease.wake()
-            await asyncio.wait(claiming, timeout=1) if claiming else None
-        except BackendError as error:
-            LOGGER.warning("the broker is away while stopping: %s", error)
-        await cancelled(claiming)
-        if not await self._in_time([worker.drained() for worker in workers]):
-            LOGGER.warning("jobs still run, and the time to end is over: they are given back")
-        for worker in workers:
-            worker.cancel()
-        flushed = [asyncio.create_task(worker.committer.flushed()) for worker in workers]
-        if flushed:
-            await asyncio.wait(flushed, timeout=_LAST_FLUSH)
-        await cancelled(flushed)
-
-    async def _in_time(self, ends: list[Coroutine[Any, Any, None]]) -> bool:
-        """Wait for all ends until the deadline, which `stop` may move meanwhile."""
-        clock = self._opts.clock
-        if self._deadline is None:
-            self._deadline = clock.monotonic() + self._opts.grace
-        all_ended = asyncio.ensure_future(asyncio.gather(*ends))
-        while not all_ended.done() and (left := self._deadline - clock.monotonic()) > 0:
-            self._moved.clear()
-            moved = asyncio.ensure_future(self._moved.wait())
-            limit = None if left == math.inf else left
-            await asyncio.wait((all_ended, moved), timeout=limit, return_when=FIRST_COMPLETED)
-            moved.cancel()
-        in_time = all_ended.done()
-        all_ended.cancel()
-        await asyncio.gather(all_ended, return_exceptions=True)
-        return in_time
-
-
-async def insisted(step: Callable[[], Awaitable[T]], clock: Clock) -> T:
-    """Try a step for as long as it takes, with one line in the log for each try."""
-    wait = _OUTAGE
-    while True:
-        try:
-            return await step()
-        except BackendError as error:
-            LOGGER.warning("cannot reach the broker, trying again in %g s: %s", wait, error)
-            await clock.sleep(wait)
-            wait = min(2 * wait, _LONGEST_OUTAGE)
-
-
-async def cancelled(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel tasks, and wait for their end."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _leave(lease: Any, queues: tuple[str, ...]) -> int:
-    """Sign off everywhere; returns at how many queues that was not possible."""
-    held = 0
-    for queue in queues:
-        try:
-            await lease.end(queue)
-        except BackendError as error:
-            LOGGER.warning("queue %s: could not sign off, others will: %s", queue, error)
-            held += 1
-    return held
 
 
 def _expiry_ms(results: Results) -> int:

@@ -50,4 +50,5 @@ class InProcessWorker:
         await self._server.start()
 
     def _end(self) -> None:
-        self._ending = asyncio.ensure_future(self._server.stop())
+        if self._ending is None:  # a second stop would hurry the running jobs
+            self._ending = asyncio.ensure_future(self._server.stop())

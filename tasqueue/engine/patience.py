@@ -1,0 +1,42 @@
+"""Waiting out a store that is away: a step is tried until it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from tasqueue.core.errors import BackendError
+from tasqueue.engine.clock import Clock
+from tasqueue.engine.context import LOGGER
+
+T = TypeVar("T")
+
+OUTAGE: Final = 0.5
+"""Seconds between tries."""
+_LONGEST: Final = 4.0
+"""Seconds between tries of a worker that starts while its broker is away."""
+
+
+async def insist(what: str, step: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Do a step that may be done twice, again and again until the store answers.
+
+    The driver's log says when an outage begins and ends; here ``what`` waits quietly.
+    """
+    while True:
+        try:
+            return await step()
+        except BackendError as error:
+            LOGGER.debug("%s waits for the store: %s", what, error)
+            await clock.sleep(OUTAGE)
+
+
+async def insist_aloud(step: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """As `insist`, ever more slowly, and with one line in the log for each try."""
+    wait = OUTAGE
+    while True:
+        try:
+            return await step()
+        except BackendError as error:
+            LOGGER.warning("cannot reach the broker, trying again in %g s: %s", wait, error)
+            await clock.sleep(wait)
+            wait = min(2 * wait, _LONGEST)

@@ -1,0 +1,172 @@
+"""One claimed job from its bytes to its settlement (Go: server.go, process)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from tasqueue.core import lifecycle
+from tasqueue.core.errors import DecodeError, EncodeError, LimitExceeded
+from tasqueue.core.job import NIL_JOB, JobMessage, JobStatus
+from tasqueue.core.lifecycle import Circumstances, Failed, Outcome, Postponed, Succeeded
+from tasqueue.core.ports import Claim, GroupResults, Lease, Mark, Read, Settlement, Store
+from tasqueue.core.wire import decode_job, encode_job
+from tasqueue.engine.clock import Clock
+from tasqueue.engine.committer import Committer, settlement
+from tasqueue.engine.context import LOGGER, JobContext
+from tasqueue.engine.executor import Executor
+from tasqueue.engine.notes import Notes
+from tasqueue.engine.patience import insist
+from tasqueue.engine.plan import new_id
+from tasqueue.engine.registry import Registry, Task
+
+T = TypeVar("T")
+
+_SECOND_NS: Final = 1_000_000_000
+_LONGEST_TURN: Final = 30
+_PATIENT_TURNS: Final = 8
+"""Turns of an unknown task's job before its wait doubles: its own workers win some of each."""
+TURNS: Final = "n"
+"""Key in ``Job.ext``: how often a job of an unknown task was sent back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equipment:
+    """What the workers of one process share."""
+
+    store: Store
+    lease: Lease
+    registry: Registry
+    executor: Executor
+    clock: Clock
+    notes: Notes
+    expiry_ms: int
+    """How long records and results are kept where a task does not say; 0 is for ever."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A job in this worker's hands."""
+
+    claim: Claim
+    ctx: JobContext | None = None
+    """Once the message is read and its task is known."""
+    awaited: bool = False
+    """Whether it runs on the event loop, where it can be cancelled."""
+
+
+class Processor:
+    """Runs the jobs of one queue, each to a settlement that it hands to the committer."""
+
+    def __init__(self, queue: str, shared: Equipment, committer: Committer) -> None:
+        self._queue = queue
+        self._lease = shared.lease
+        self._shared = shared
+        self._committer = committer
+
+    async def process(self, held: Held) -> None:
+        """Decode, find the task, attempt, decide, hand over. Nothing is dropped on the way."""
+        claim = held.claim
+        try:
+            message = decode_job(claim.body)
+        except DecodeError as error:
+            await self.bury(claim, str(error))
+            return
+        if message.job is NIL_JOB:
+            await self.bury(claim, "the message holds no job")
+            return
+        task = self._shared.registry.tasks.get(message.job.task)
+        if claim.convicted:
+            LOGGER.error("job %s is a dead letter now: %s", message.meta.id, claim.convicted)
+            dead = Failed(claim.convicted, final=True)
+            self._decide(claim, message, dead, ttl_ms=self._ttl_ms(task))
+            return
+        if task is None:
+            await self._unknown(claim, message)
+            return
+        ctx = held.ctx = self._context(message)
+        held.awaited = task.is_async
+        await self._known(claim, message, task=task, ctx=ctx)
+        await self._shared.executor.vacated(ctx)
+
+    async def bury(self, claim: Claim, reason: str) -> None:
+        """Keep bytes that cannot be worked on, and say why."""
+        LOGGER.error("queue %s: kept as a dead letter: %s", self._queue, reason)
+        await self._insist(lambda: self._lease.bury(self._queue, claim.token, reason))
+
+    def _context(self, message: JobMessage) -> JobContext:
+        limit_ns = message.job.opts.timeout_ns
+        if not limit_ns:
+            return JobContext(message)
+        now = asyncio.get_running_loop().time()
+        return JobContext(message, deadline=now + limit_ns / _SECOND_NS)
+
+    async def _known(
+        self, claim: Claim, message: JobMessage, *, task: Task, ctx: JobContext
+    ) -> None:
+        record = lifecycle.recorded(message, JobStatus.PROCESSING, self._shared.clock.now_ns())
+        self._committer.mark(Mark(claim.token, message.meta.id, encode_job(record)))
+        group = message.job.ext.get(lifecycle.GROUP)
+        if isinstance(group, str):
+            wanted = GroupResults(group)
+            ctx.group_results = await self._insist(lambda: self._shared.store.perform(wanted))
+        limit_ns = message.job.opts.timeout_ns
+        notes = self._shared.notes
+        notes.begun(self._queue, claim.token, limit_ns / _SECOND_NS if limit_ns else None)
+        try:
+            outcome = await self._shared.executor.attempt(task, message, ctx)
+        finally:
+            notes.ended(claim.token)
+        if isinstance(outcome, Succeeded):
+            outcome = await self._with_earlier(message, outcome)
+        self._decide(claim, message, outcome, ttl_ms=self._ttl_ms(task))
+
+    def _ttl_ms(self, task: Task | None) -> int:
+        """How long record and result are kept; 0 is for ever."""
+        ttl = task.result_ttl if task is not None else None
+        return int(ttl.total_seconds() * 1000) if ttl else self._shared.expiry_ms
+
+    async def _with_earlier(self, message: JobMessage, outcome: Succeeded) -> Succeeded:
+        """A result saved by an earlier attempt counts for the children, as in Go."""
+        if outcome.result is not None or not (message.meta.retried and message.job.on_success):
+            return outcome
+        wanted = Read((message.meta.id,))
+        (earlier,) = await self._insist(lambda: self._shared.store.perform(wanted))
+        return Succeeded(None, earlier)
+
+    async def _unknown(self, claim: Claim, message: JobMessage) -> None:
+        """Keep the job: another program may know its task now, or one will later."""
+        name, token = message.job.task, claim.token
+        if not await self._insist(lambda: self._lease.known_elsewhere(name)):
+            LOGGER.error("job %s asks for task %r: parked, not lost", message.meta.id, name)
+            await self._insist(lambda: self._lease.park(self._queue, token, name))
+            return
+        before = message.job.ext.get(TURNS)
+        turns = before if isinstance(before, int) else 0
+        message.job.ext[TURNS] = turns + 1
+        seconds = min(_LONGEST_TURN, 2 ** min(turns // _PATIENT_TURNS, 5))
+        self._decide(claim, message, Postponed(seconds * _SECOND_NS), ttl_ms=0)
+
+    def _decide(self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int) -> None:
+        try:
+            made = self._written(claim, message, outcome, ttl_ms=ttl_ms)
+        except (EncodeError, LimitExceeded) as error:
+            failed = Failed(f"what follows cannot be written: {error}", final=True)
+            try:
+                made = self._written(claim, message, failed, ttl_ms=ttl_ms)
+            except (EncodeError, LimitExceeded):
+                message.job.on_error = []
+                made = self._written(claim, message, failed, ttl_ms=ttl_ms)
+        self._committer.settle(made)
+
+    def _written(
+        self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int
+    ) -> Settlement:
+        now_ns = self._shared.clock.now_ns()
+        decision = lifecycle.decide(message, outcome, Circumstances(now_ns, claim.token, new_id))
+        return settlement(claim, message, decision, now_ns=now_ns, ttl_ms=ttl_ms)
+
+    async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:
+        return await insist(f"queue {self._queue}", step, self._shared.clock)
