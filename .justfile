@@ -69,3 +69,12 @@ mutants *words:
 # The whole fault matrix (docs/design/faults.md): real processes, minutes; ends with its figures.
 faults *args:
     python -m pytest tests/faults -m "faults or slow_fault" {{ args }}
+
+# Every contestant in three short interleaved rounds, at most 10 minutes; needs Go and uv.
+bench *args:
+    python -m benchmarks.run --rounds 3 --share 0.06 --pings 60 {{ args }}
+
+# The published run, and the scale, fairness and profile runs: an hour on a quiet machine.
+bench-full *args:
+    python -m benchmarks.run --rounds 5 --share 1 --pings 300 --name full --publish {{ args }}
+    python -m benchmarks.scale --publish
