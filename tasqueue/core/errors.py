@@ -20,7 +20,7 @@ TasqueueError
 │   ├── BackendUnavailable            could not reach the server, or it cannot serve now: try again
 │   └── BackendRejected               the server refused; trying again will not help
 ├── EnqueueError
-│   └── EnqueueUnconfirmed            the job may or may not be stored; safe to repeat by ID
+│   └── EnqueueUnconfirmed            stored, but not as safe as asked for; safe to repeat by ID
 ├── JobError
 │   ├── JobFailed
 │   └── JobTimeout
@@ -133,14 +133,14 @@ class EnqueueError(TasqueueError):
 
 
 class EnqueueUnconfirmed(EnqueueError):
-    """The broker's answer was lost: the job may be stored. Enqueuing the same ID again is safe.
+    """The job is stored, but not as safe as asked for. Enqueuing it again with its ID is safe.
 
     Attributes:
         job_id: the ID to ask about, or to enqueue again.
     """
 
     def __init__(self, job_id: str, reason: str) -> None:
-        super().__init__(f"job {job_id} may or may not be stored: {reason}")
+        super().__init__(f"job {job_id} may be lost in a failover: {reason}")
         self.job_id = job_id
 
 

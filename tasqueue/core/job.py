@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from tasqueue.core.durability import ACK, Durability, check_durability
 from tasqueue.core.timing import from_ns, span_ns, to_ns
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class JobOpts:
     """Not before this moment, in unix nanoseconds; None is at once."""
     timeout_ns: int
     """The limit of one attempt in nanoseconds; 0 is none."""
+    durability: Durability = field(compare=False, repr=False)
+    """How far the job must have come before its enqueue returns; it is not written with the job."""
 
     def __init__(
         self,
@@ -65,10 +68,14 @@ class JobOpts:
         schedule: str = "",
         eta_ns: int | None = None,
         timeout_ns: int = 0,
+        durability: Durability = ACK,
     ) -> None:
         """Take ``eta`` and ``timeout`` as datetime and timedelta, or exactly as nanoseconds.
 
         A naive ``eta`` is local time.
+
+        Raises:
+            ConfigurationError: ``durability`` is no known word.
         """
         keep = object.__setattr__
         keep(self, "id", id)
@@ -77,6 +84,7 @@ class JobOpts:
         keep(self, "schedule", schedule)
         keep(self, "eta_ns", to_ns(eta) if eta is not None else eta_ns)
         keep(self, "timeout_ns", span_ns(timeout) if timeout is not None else timeout_ns)
+        keep(self, "durability", durability if durability == ACK else check_durability(durability))
 
     @property
     def eta(self) -> datetime | None:

@@ -6,6 +6,7 @@ So the asyncio `Server` and the blocking `.delay()` share every line but the soc
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 from tasqueue.core import lifecycle
 from tasqueue.core.chain import Chain, ChainMessage, ChainMeta, Walk
+from tasqueue.core.durability import ACK
 from tasqueue.core.errors import (
     BackendUnavailable,
     DecodeError,
@@ -21,7 +23,7 @@ from tasqueue.core.errors import (
     TasqueueError,
 )
 from tasqueue.core.group import Group, GroupMessage, GroupMeta, roll_up, unfinished
-from tasqueue.core.job import FINAL_STATUSES, Job, JobMessage, JobStatus
+from tasqueue.core.job import FINAL_STATUSES, Job, JobMessage, JobOpts, JobStatus
 from tasqueue.core.limits import MAX_GROUP_WRITTEN, check_id, check_job, check_size
 from tasqueue.core.ports import (
     CHAIN_KEY,
@@ -110,6 +112,7 @@ def push(entry: lifecycle.Entry, now_ns: int, *, call: str = "") -> Push:
         body=check_size(f"job {message.meta.id} of task {message.job.task!r}", encode_job(message)),
         due_ns=entry.due_ns,
         call=call,
+        durability=message.job.opts.durability,
     )
 
 
@@ -122,7 +125,14 @@ def prepare(job: Job, clock: Clock = SYSTEM) -> Push:
     """
     now_ns = clock.now_ns()
     entry = lifecycle.entry(check_job(job), now_ns=now_ns, new_id=new_id)
-    return push(entry, now_ns, call=uuid4().hex if job.opts.id else "")
+    return push(entry, now_ns, call=_call(job.opts, entry.message.meta.id))
+
+
+def _call(opts: JobOpts, job_id: str) -> str:
+    """The call's token; with a durability, a repeat of it is known by the job's ID."""
+    if opts.durability != ACK:
+        return hashlib.sha1(job_id.encode("utf-8", "surrogateescape")).hexdigest()  # noqa: S324 -- a name
+    return uuid4().hex if opts.id else ""
 
 
 def submit(pushes: Sequence[Push]) -> Plan[None]:
@@ -130,6 +140,7 @@ def submit(pushes: Sequence[Push]) -> Plan[None]:
 
     Raises:
         BackendUnavailable: the store was out of reach twice.
+        EnqueueUnconfirmed: they are stored, but not as safe as their ``durability`` asks for.
     """
     try:
         yield Submit(pushes)

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Self, TypeVar, overload
 
 from typing_extensions import Unpack
 
+from tasqueue.core.durability import ACK, Durability, check_durability
 from tasqueue.core.errors import ConfigurationError, DuplicateTask, JobError
 from tasqueue.core.signing import Signing
 from tasqueue.engine.registry import Task as Entry
@@ -55,13 +56,14 @@ class App:
     out, it is the environment variable ``TASQUEUE_URL``, else ``memory://``. ``imports`` names
     the modules that a worker loads, so that their tasks are known. ``result_ttl`` is how long
     records and results are kept after a job's end; None is for ever. ``signing`` holds the keys
-    that messages are signed and checked with; None does neither.
+    that messages are signed and checked with; None does neither. ``durability`` is how far a job
+    must have come before its send returns: ``"ack"`` (the server has it), ``"replica"``, ``"fsync"``.
 
     Nothing is connected before the first call that needs it. An app may be used from many
     threads, many event loops, and after a fork.
 
     Raises:
-        ConfigurationError: no back end goes by that URL.
+        ConfigurationError: no back end goes by that URL, or an option is of no use.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class App:
         imports: Iterable[str] = (),
         result_ttl: Seconds | None = WEEK,
         signing: Signing | None = None,
+        durability: Durability = ACK,
     ) -> None:
         self.url: Final = chosen_url(url)
         self.imports: Final[tuple[str, ...]] = (
@@ -81,7 +84,9 @@ class App:
         self.tasks: Final[dict[str, SyncTask[..., Any] | AsyncTask[..., Any]]] = {}
         """The tasks of this app, by name."""
         self._entries: dict[str, Entry] = {}
-        self._defaults = Settings(result_ttl=keeping(result_ttl))
+        self._defaults = Settings(
+            result_ttl=keeping(result_ttl), durability=check_durability(durability)
+        )
         self._signing = signing
         self._client = Client(self.url, self._defaults.result_ttl, self._serve, signing=signing)
         self._sender = Sender(self._client, self._spec_of)
@@ -272,7 +277,9 @@ class App:
 
     def _spec_of(self, name: str) -> Spec:
         task = self.tasks.get(name)
-        return task.spec if task else Spec(self._client, Settings(name=name))
+        if task is not None:
+            return task.spec
+        return Spec(self._client, Settings(name=name, durability=self._defaults.durability))
 
 
 def _is_async(function: Callable[..., Any], name: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypedDict
 
+from tasqueue.core.durability import ACK, Durability, check_durability
 from tasqueue.core.errors import ConfigurationError
 from tasqueue.core.job import DEFAULT_QUEUE, JobOpts
 from tasqueue.core.limits import check_id, check_name
@@ -29,6 +30,7 @@ class TaskOptions(TypedDict, total=False):
     timeout: timedelta | float | None
     result_ttl: timedelta | float | None
     raw: bool
+    durability: Durability
 
 
 class CallOptions(TypedDict, total=False):
@@ -40,6 +42,7 @@ class CallOptions(TypedDict, total=False):
     id: str
     eta: datetime
     countdown: timedelta | float
+    durability: Durability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class Settings:
     timeout_ns: int = 0
     result_ttl: timedelta | None = None
     raw: bool = False
+    durability: Durability = ACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,7 @@ class Wishes:
     id: str = ""
     eta_ns: int | None = None
     countdown_ns: int | None = None
+    durability: Durability | None = None
 
     def opts(self, settings: Settings, now_ns: int, job_id: str = "") -> JobOpts:
         """What the job is told; ``countdown`` counts from ``now_ns``, its own ID goes first."""
@@ -77,6 +82,7 @@ class Wishes:
             max_retries=settings.retries if self.retries is None else self.retries,
             eta_ns=eta_ns,
             timeout_ns=settings.timeout_ns if self.timeout_ns is None else self.timeout_ns,
+            durability=self.durability or settings.durability,
         )
 
     def shared(self, what: str) -> Wishes:
@@ -231,6 +237,7 @@ _TASK: Final[dict[str, _Option]] = {
     "timeout": ("timeout_ns", _timeout),
     "result_ttl": ("result_ttl", keeping),
     "raw": ("raw", _flag),
+    "durability": ("durability", check_durability),
 }
 _CALL: Final[dict[str, _Option]] = {
     "queue": ("queue", _queue),
@@ -239,4 +246,5 @@ _CALL: Final[dict[str, _Option]] = {
     "id": ("id", lambda value: check_id("job", _text(value))),
     "eta": ("eta_ns", _moment),
     "countdown": ("countdown_ns", _span),
+    "durability": ("durability", check_durability),
 }

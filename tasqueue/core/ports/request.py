@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasqueue.core.durability import ACK
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,6 +27,8 @@ class Push(NamedTuple):
     """Unix nanoseconds; None is at once."""
     call: str = ""
     """The enqueue call's token where the user chose the ID, so that a repeat is known."""
+    durability: str = ACK
+    """How far it must have come before the store answers; the most of one `Submit` counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from redis.exceptions import RedisError, ResponseError
 from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, TIMEOUT, Address
 from tasqueue.drivers.redis.calling import Calls
-from tasqueue.drivers.redis.command import Command, Steps, pack, some_lost
+from tasqueue.drivers.redis.command import Arg, Command, Steps, pack, some_lost
+from tasqueue.drivers.redis.durability import TAIL, is_confirmed
 from tasqueue.drivers.redis.error import translate
 from tasqueue.drivers.redis.outage import Outage
 
@@ -136,7 +137,8 @@ class AsyncDriver:
         self._address = address
         self._outage = outage
         self._calls = Calls()
-        self._pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pipe] = WeakKeyDictionary()
+        self._pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Arg, _Pipe]]
+        self._pipes = WeakKeyDictionary()
 
     async def run(self, steps: Steps[T]) -> T:
         """Follow steps to their end.
@@ -154,11 +156,15 @@ class AsyncDriver:
             return result
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one packet, and read their replies; errors among them are values."""
-        loop = asyncio.get_running_loop()
-        pipe = self._pipes.get(loop)
+        """Send commands in one packet, and read their replies; errors among them are values.
+
+        What waits until it is safe goes by another connection, so that it holds up nobody else.
+        """
+        pipes = self._pipes.setdefault(asyncio.get_running_loop(), {})
+        waits = commands[-1].args[0] if is_confirmed(commands) else ""
+        pipe = pipes.get(waits)
         if pipe is None:
-            pipe = self._pipes[loop] = _Pipe(self.line())
+            pipe = pipes[waits] = _Pipe(self.line(), TAIL if waits else 0)
         return await pipe.exchange(commands)
 
     def line(self) -> Line:
@@ -166,9 +172,8 @@ class AsyncDriver:
         return Line(self._address, self._outage, self._calls)
 
     async def close(self) -> None:
-        """Close this event loop's connection; the next command makes a new one."""
-        pipe = self._pipes.pop(asyncio.get_running_loop(), None)
-        if pipe is not None:
+        """Close this event loop's connections; the next command makes a new one."""
+        for pipe in self._pipes.pop(asyncio.get_running_loop(), {}).values():
             await pipe.close()
 
 
@@ -176,21 +181,28 @@ class _Asked(NamedTuple):
     """What one caller wants sent, and where the replies go."""
 
     commands: Sequence[Command]
+    tail: Sequence[Command]
     packet: bytes
     answer: asyncio.Future[list[Any]]
 
 
 class _Pipe:
-    """Lets callers share a connection: what gathers while it is in use goes out as one packet."""
+    """Lets callers share a connection: what gathers while it is in use goes out as one packet.
 
-    def __init__(self, line: Line) -> None:
+    The last ``tail`` commands of each caller are sent once, after all others: one wait serves all.
+    """
+
+    def __init__(self, line: Line, tail: int = 0) -> None:
         self._line = line
+        self._tail = tail
         self._waiting: list[_Asked] = []
         self._pump: asyncio.Task[None] | None = None
 
     async def exchange(self, commands: Sequence[Command]) -> list[Any]:
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Asked(commands, self._line.calls.written(commands), answer))
+        body = commands[: len(commands) - self._tail]
+        packet = self._line.calls.written(body)
+        self._waiting.append(_Asked(body, commands[len(body) :], packet, answer))
         if self._pump is None:
             self._pump = asyncio.create_task(self._send(), name="tasqueue: redis commands")
         return await answer
@@ -216,6 +228,9 @@ class _Pipe:
     async def _exchange(self, batch: list[_Asked]) -> None:
         commands = [command for asked in batch for command in asked.commands]
         packet = b"".join([asked.packet for asked in batch])
+        if tail := batch[-1].tail:
+            commands += tail
+            packet += pack(tail)
         try:
             replies = await self._line.exchange(commands, packet=packet)
         except BackendError as error:
@@ -226,5 +241,6 @@ class _Pipe:
         start = 0
         for asked in batch:
             if not asked.answer.done():
-                asked.answer.set_result(replies[start : start + len(asked.commands)])
+                own = replies[start : start + len(asked.commands)]
+                asked.answer.set_result(own + replies[len(commands) - len(tail) :])
             start += len(asked.commands)

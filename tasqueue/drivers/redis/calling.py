@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tasqueue.core.errors import BackendRejected
 from tasqueue.drivers.redis.command import Command, command, pack
+from tasqueue.drivers.redis.durability import TAIL, is_confirmed
 from tasqueue.drivers.redis.error import (
     CallLost,
     Denied,
@@ -41,6 +42,8 @@ class Calls:
         scripts by their sha1, and those that it does not know, in full. So a call that is
         repaired runs after the others of its exchange.
         """
+        # What waits for the writes before it waits for the repaired ones too.
+        waits = range(len(commands) - TAIL, len(commands)) if is_confirmed(commands) else ()
 
         def places(*kinds: type[CallLost]) -> list[int]:
             told = enumerate(replies)
@@ -50,13 +53,15 @@ class Calls:
         if lost := places(FunctionMissing):
             (load,) = yield (command("FUNCTION", "LOAD", library_source()),)
             if not isinstance(load, Exception) or _ALREADY in str(load):
-                _put(replies, lost, (yield [commands[i] for i in lost]))
+                _put(replies, [*lost, *waits], (yield [commands[i] for i in (*lost, *waits)]))
         if places(FunctionsRefused):
             self.by_function = False
         if lost := places(FunctionMissing, FunctionsRefused):
-            _put(replies, lost, (yield [commands[i].by_sha() for i in lost]))
+            again = [commands[i].by_sha() for i in lost] + [commands[i] for i in waits]
+            _put(replies, [*lost, *waits], (yield again))
         if unknown := places(ScriptMissing):
-            _put(replies, unknown, (yield [commands[i].in_full() for i in unknown]))
+            again = [commands[i].in_full() for i in unknown] + [commands[i] for i in waits]
+            _put(replies, [*unknown, *waits], (yield again))
         if isinstance(load, Denied):
             _explain(replies, lost)
 

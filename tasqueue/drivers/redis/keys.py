@@ -69,6 +69,11 @@ class QueueKeys:
         keep(self, "drainer", f"tq:sg:{tag}")
         keep(self, "_tag", tag)
 
+    @property
+    def sync(self) -> str:
+        """A write without meaning, for a producer that waits until its writes are safe."""
+        return f"tq:sy:{self._tag}"
+
     def held(self, worker_id: str) -> str:
         """HASH token → message: presence of the field is the lease, and the fence."""
         return f"tq:if:{self._tag}:{worker_id}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tasqueue.core.durability import ACK, strongest
 from tasqueue.core.errors import Unsupported
 from tasqueue.core.ports import (
     JOB_KEY,
@@ -36,6 +37,7 @@ from tasqueue.drivers.redis.command import (
     portions,
     text,
 )
+from tasqueue.drivers.redis.durability import confirmed
 from tasqueue.drivers.redis.inspection import parked, workers
 from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, queue_keys
 
@@ -56,7 +58,14 @@ def steps_of(request: object, keep: KeepOpts) -> Steps[Any]:
     Raises:
         Unsupported: a request that this store does not perform.
     """
-    return _TABLE[type(request)](request, keep)
+    steps = _TABLE[type(request)](request, keep)
+    if isinstance(request, Submit) and request.pushes:
+        durability = strongest({push.durability for push in request.pushes})
+        if durability != ACK:
+            first = request.pushes[0]
+            key = queue_keys(first.queue).sync
+            return confirmed(steps, durability, key=key, job_id=first.job_id)
+    return steps
 
 
 def put(name: str, data: bytes, ttl_ms: int) -> Command:
