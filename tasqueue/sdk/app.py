@@ -57,7 +57,8 @@ class App:
     the modules that a worker loads, so that their tasks are known. ``result_ttl`` is how long
     records and results are kept after a job's end; None is for ever. ``signing`` holds the keys
     that messages are signed and checked with; None does neither. ``durability`` is how far a job
-    must have come before its send returns: ``"ack"`` (the server has it), ``"replica"``, ``"fsync"``.
+    must have come before its send returns: ``"ack"`` (the server has it), ``"replica"`` or
+    ``"fsync"``.
 
     Nothing is connected before the first call that needs it. An app may be used from many
     threads, many event loops, and after a fork.

@@ -62,4 +62,4 @@ def test_an_unconfirmed_enqueue_names_the_job_to_ask_about() -> None:
     error = EnqueueUnconfirmed("j-1", "no replica answered")
     assert isinstance(error, EnqueueError)
     assert error.job_id == "j-1"
-    assert str(error) == "job j-1 may or may not be stored: no replica answered"
+    assert str(error) == "job j-1 may be lost in a failover: no replica answered"
