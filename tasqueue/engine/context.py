@@ -24,6 +24,10 @@ class _Saved:
 _SAVED: Final = _Saved()
 
 
+class AttemptOver(Cancel):
+    """Raised in the thread of an attempt whose outcome does not count any more."""
+
+
 class JobContext:
     """One attempt of one job, as its handler and its callbacks see it (Go: JobCtx)."""
 
@@ -87,7 +91,7 @@ class JobContext:
             Cancel: in a thread, when the attempt is over.
         """
         if self._over and threading.get_ident() == self._thread:
-            raise Cancel(f"this attempt is over: {self._over}")
+            raise AttemptOver(f"this attempt is over: {self._over}")
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"a result is saved as bytes, not as {type(data).__qualname__}")
         self.saved = bytes(data)

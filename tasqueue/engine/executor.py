@@ -18,7 +18,7 @@ from tasqueue.core.job import JobMessage
 from tasqueue.core.lifecycle import Failed, Outcome, Postponed, Succeeded
 from tasqueue.core.timing import span_ns
 from tasqueue.engine import journal
-from tasqueue.engine.context import LOGGER, JobContext, enter
+from tasqueue.engine.context import LOGGER, AttemptOver, JobContext, enter
 from tasqueue.engine.registry import Task
 
 _SECOND_NS: Final = 1_000_000_000
@@ -90,10 +90,12 @@ class Executor:
                 raised = JobTimeout(f"context deadline exceeded: no end within {seconds} s")
         except BaseException as error:  # noqa: BLE001 -- user code may raise anything
             raised = error
-        if ctx.given_back or (isinstance(raised, asyncio.CancelledError) and self.ending()):
+        stopped = isinstance(raised, asyncio.CancelledError)
+        if ctx.given_back or isinstance(raised, AttemptOver) or (stopped and self.ending()):
             # Whatever the handler made of its cancellation: it may have done half of its work.
+            ctx.stop("it was cancelled", give_back=True)
             raise asyncio.CancelledError
-        if isinstance(raised, asyncio.CancelledError):
+        if stopped:
             _uncancelled()
         return raised
 

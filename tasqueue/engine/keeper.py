@@ -36,15 +36,20 @@ class Heart:
         self._limit = lease_seconds * _SILENCE
         self._clock = clock
         self._alive_at: float | None = None
+        self._failed = False
         self._stopped = threading.Event()
         self._now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tasqueue-beats", daemon=True)
 
     @property
     def lost(self) -> bool:
-        """No beat has come through for so long that others will soon take the jobs."""
+        """Beats have failed for so long that others will soon take the jobs.
+
+        One that was merely late (a held GIL, a stopped process) says nothing before the next beat:
+        the store may have got those of a supervisor.
+        """
         at = self._alive_at
-        return at is not None and self._clock.monotonic() - at > self._limit
+        return self._failed and at is not None and self._clock.monotonic() - at > self._limit
 
     def start(self) -> None:
         """Start beating; the first beat registers."""
@@ -67,11 +72,13 @@ class Heart:
             wait, sent_at = self._seconds, self._clock.monotonic()
             try:
                 if self._lease.beat():
-                    self._alive_at = sent_at
+                    self._alive_at, self._failed = sent_at, False
             except BackendError as error:
+                self._failed = True
                 LOGGER.debug("the beat failed, trying again: %s", error)
                 wait = min(wait, _AGAIN)
             except Exception:  # noqa: BLE001 -- a heart outlives its beats, as a loop its steps
+                self._failed = True
                 LOGGER.exception("a beat failed; the next one follows")
             if not self._stopped.is_set():
                 self._now.wait(wait)
