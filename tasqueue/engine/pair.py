@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from tasqueue.core.errors import Unsupported
 from tasqueue.core.ports import (
     JOB_KEY,
     Advising,
@@ -16,7 +15,6 @@ from tasqueue.core.ports import (
     Mark,
     Parked,
     Pending,
-    Push,
     Request,
     Results,
     Settlement,
@@ -26,29 +24,25 @@ from tasqueue.core.ports import (
     WorkerInfo,
     Workers,
 )
-
-_FORWARD: Final = (
-    "worker_id", "fenced", "beat", "renew", "claim", "wake", "adopt", "release", "park", "bury",
-    "drop", "promote", "rescue", "unpark", "known_elsewhere", "end",
-)  # fmt: skip
+from tasqueue.engine.plain import PlainBroker, PlainResults
 
 
 async def join(broker: Broker, results: Results) -> Store:
     """One store of a pair: where both lie in the same server, a job ends in one atomic step.
 
+    A back end that keeps the public Protocols only is wrapped into half a store.
+
     Raises:
-        Unsupported: one of them has no store behind it.
         BackendUnavailable: a server is out of reach.
     """
-    if not isinstance(broker, Stored) or not isinstance(results, Stored):
-        msg = "a worker needs a broker and results with a store behind them (`store` property)"
-        raise Unsupported(msg)
-    if broker.store is results.store:
-        return results.store
-    if await broker.store.identity() == await results.store.identity():
-        await broker.store.aclose()
-        return results.store
-    return PairStore(broker.store, results.store, results)
+    left = broker.store if isinstance(broker, Stored) else PlainBroker(broker, results)
+    right = results.store if isinstance(results, Stored) else PlainResults(results)
+    if left is right:
+        return right
+    if await left.identity() == await right.identity():
+        await left.aclose()
+        return right
+    return PairStore(left, right, results)
 
 
 async def close(broker: Broker, results: Results) -> None:
@@ -61,7 +55,8 @@ async def close(broker: Broker, results: Results) -> None:
 class PairStore:
     """Two stores as one. A crash between two writes runs a job again; it loses none.
 
-    The order is: children, record and result, acknowledgement last.
+    The order is: children, record and result, acknowledgement last. Records lie in the results
+    alone; in the broker each push leaves its call token for a while, by which a repeat is known.
     """
 
     fan_in: bool = False
@@ -76,8 +71,7 @@ class PairStore:
         if isinstance(request, Pending | Parked | Workers):
             return await self._broker.perform(request)
         if isinstance(request, Submit):
-            await put_records(self._face, request.pushes)
-            return await self._broker.perform(request)
+            return await submit(request, self._broker, self._face)
         return await self._results.perform(request)
 
     async def identity(self) -> str:
@@ -100,14 +94,16 @@ class PairStore:
         await asyncio.gather(self._broker.aclose(), self._results.aclose())
 
 
-async def put_records(results: Results, pushes: Sequence[Push]) -> None:
-    """Write the ``queued`` records of messages that are about to be pushed."""
-    for push in pushes:
+async def submit(request: Submit, broker: Store, results: Results) -> Any:
+    """Write the ``queued`` records into the results, then push the bare messages."""
+    for push in request.pushes:
         await results.set(JOB_KEY + push.job_id, push.record)
+    bare = [one._replace(record=b"", call=one.call or one.job_id) for one in request.pushes]
+    return await broker.perform(Submit(bare, request.again))
 
 
 class PairLease:
-    """A lease on the broker; see `tasqueue.core.ports.Lease` for what it forwards."""
+    """A lease on the broker; settlements and marks go to the results as well."""
 
     def __init__(self, lease: Lease, broker: Store, results: Results) -> None:
         self._lease = lease
@@ -115,37 +111,34 @@ class PairLease:
         self._results = results
 
     def __getattr__(self, name: str) -> Any:
-        if name in _FORWARD:
-            return getattr(self._lease, name)
-        raise AttributeError(name)
+        return getattr(self._lease, name)
 
     async def mark(self, queue: str, marks: Sequence[Mark]) -> None:
         """Write ``processing`` records of jobs that are still held."""
-        held = {claim.token for claim in await self._lease.adopt(queue)}
+        held = await self._held(queue)
         for mark in marks:
             if mark.token in held:
                 await self._results.set(JOB_KEY + mark.job_id, mark.record)
 
     async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:
         """Carry settlements out in the safe order."""
-        held = {claim.token for claim in await self._lease.adopt(queue)}
+        held = await self._held(queue)
         answers: list[Answer] = []
         for one in settlements:
-            if one.token not in held:
-                answers.append(Answer.DECIDED)
-                continue
-            pushes = [*one.pushes, *((one.again,) if one.again else ())]
-            await put_records(self._results, pushes)
-            if pushes:
-                await self._broker.perform(Submit(pushes))
-            await self._keep(one)
-            if one.dead:
-                await self._lease.bury(queue, one.token, one.dead)
-            await self._lease.drop(queue, (one.token,))
-            answers.append(Answer.APPLIED)
+            if one.token in held:
+                await self._carry_out(queue, one)
+            answers.append(Answer.APPLIED if one.token in held else Answer.DECIDED)
         return answers
 
-    async def _keep(self, one: Settlement) -> None:
+    async def _held(self, queue: str) -> set[str]:
+        return {claim.token for claim in await self._lease.adopt(queue)}
+
+    async def _carry_out(self, queue: str, one: Settlement) -> None:
+        pushes = [*one.pushes, *((one.again,) if one.again else ())]
+        if pushes:
+            # Sent again after an error, they are known by these names.
+            named = [push._replace(call=f"{one.token}:{push.job_id}") for push in pushes]
+            await submit(Submit(named), self._broker, self._results)
         if one.result is not None:
             await self._results.set(one.job_id, one.result)
         await self._results.set(JOB_KEY + one.job_id, one.record)
@@ -153,3 +146,6 @@ class PairLease:
             await self._results.set_success(one.job_id)
         elif one.listing:
             await self._results.set_failed(one.job_id)
+        if one.dead:
+            await self._lease.bury(queue, one.token, one.dead)
+        await self._lease.drop(queue, (one.token,))

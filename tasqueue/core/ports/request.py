@@ -22,6 +22,7 @@ class Push(NamedTuple):
     queue: str
     job_id: str
     record: bytes
+    """Empty where records lie in another store."""
     body: bytes
     due_ns: int | None = None
     """Unix nanoseconds; None is at once."""

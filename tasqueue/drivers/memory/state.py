@@ -111,7 +111,7 @@ class MemoryState:
     def push(self, pushes: Iterable[Push]) -> None:
         """Write records, and put their messages into their queues."""
         for push in pushes:
-            self.keep(JOB_KEY + push.job_id, push.record)
+            self.keep(JOB_KEY + push.job_id, push.record or None)
             self.put(push.queue, push.body, push.due_ns)
 
     def keep(self, name: str, data: bytes | None, ttl_ms: int = 0) -> None:

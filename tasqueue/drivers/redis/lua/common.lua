@@ -28,7 +28,7 @@ local function open(is, queue, due)
 end
 
 local function push(queue, due, id, record, raw)
-  redis.call('SET', RES .. 'job:msg:' .. id, record)
+  if record ~= '' then redis.call('SET', RES .. 'job:msg:' .. id, record) end
   if due == '' then
     redis.call('LPUSH', queue, raw)
   else
