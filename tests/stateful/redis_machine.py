@@ -385,6 +385,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert reply[0] == (wanted.encode() if wanted in {"fenced", "drain"} else b"ok")
         if wanted in {"fenced", "drain", "s"}:
             assert not self.client.exists(K.landing(worker)), "a message would wait there"
+        if wanted == "s":
+            assert not self.client.exists(K.drainer)
         if wanted in {"c", "s"}:
             assert {token[:1].decode() for token in reply[1::2]} == {wanted}
             taken = self.convicts if wanted == "c" else self.suspects
@@ -606,9 +608,22 @@ class QueueMachine(RuleBasedStateMachine):
         if fate == "ok":
             del self.held[key]
 
-    @rule(w=st.sampled_from(WORKERS), limit=st.integers(1, 4), later=st.booleans())
-    def a_good_day(self, *, w: str, limit: int, later: bool) -> None:
-        """Claim, run all, and settle all in one call, some of them for another attempt."""
+    @rule(
+        w=st.sampled_from(WORKERS),
+        limit=st.integers(1, 6),
+        later=st.booleans(),
+        nth=st.integers(1, 3),
+        copies=st.booleans(),
+    )
+    def a_good_day(
+        self, *, w: str, limit: int, later: bool, nth: int = 3, copies: bool = False
+    ) -> None:
+        """Claim, run all, and settle all in one call, each nth of them for another attempt.
+
+        ``copies``: Go workers have just doubled a message.
+        """
+        if copies:
+            self.go_promoters_double()
         worker = self.worker[w]
         reply = self.claim_as(worker, limit)
         if reply[0] == b"fenced":
@@ -622,7 +637,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.burial(key)
             if key[1][0] == "c"
             else self.next_attempt(key, failed=True, due=1 if later else None)
-            if i % 3 == 2
+            if i % nth == nth - 1
             else self.ending(key, ok=i % 2 == 0)
             for i, key in enumerate(keys)
         ]
