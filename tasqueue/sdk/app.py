@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -20,10 +19,10 @@ from tasqueue.engine.server import Server, ServerOpts, TaskOpts
 from tasqueue.sdk.client import Client
 from tasqueue.sdk.decorator import TaskDecorator
 from tasqueue.sdk.definition import Spec
-from tasqueue.sdk.handle import ChainHandle, GroupHandle, JobHandle
-from tasqueue.sdk.naming import app_path, default_name, place
+from tasqueue.sdk.handle import ChainHandle, GroupHandle, JobHandle, checked
+from tasqueue.sdk.naming import app_path, default_name, place, runs_on_loop
 from tasqueue.sdk.opening import Opened, chosen_url, shown
-from tasqueue.sdk.options import CallOptions, Seconds, Settings, keeping, task_settings
+from tasqueue.sdk.options import CallOptions, Seconds, Settings, task_settings
 from tasqueue.sdk.running import async_handler, sync_handler
 from tasqueue.sdk.sender import Sender
 from tasqueue.sdk.shape import Shape
@@ -85,9 +84,8 @@ class App:
         self.tasks: Final[dict[str, SyncTask[..., Any] | AsyncTask[..., Any]]] = {}
         """The tasks of this app, by name."""
         self._entries: dict[str, Entry] = {}
-        self._defaults = Settings(
-            result_ttl=keeping(result_ttl), durability=check_durability(durability)
-        )
+        defaults = Settings(durability=check_durability(durability))
+        self._defaults = task_settings({"result_ttl": result_ttl}, defaults)
         self._signing = signing
         self._client = Client(self.url, self._defaults.result_ttl, self._serve, signing=signing)
         self._sender = Sender(self._client, self._spec_of)
@@ -183,15 +181,15 @@ class App:
 
     def job(self, job_id: str, /) -> JobHandle[Any]:
         """The handle of a job, from its ID; `BaseTask.job` knows the result's type too."""
-        return JobHandle(job_id, self._client)
+        return JobHandle(checked("job", job_id), self._client)
 
     def group_job(self, group_id: str, /) -> GroupHandle[Any]:
         """The handle of a group, from its ID."""
-        return GroupHandle(group_id, self._client)
+        return GroupHandle(checked("group", group_id), self._client)
 
     def chain_job(self, chain_id: str, /) -> ChainHandle[Any]:
         """The handle of a chain, from its ID."""
-        return ChainHandle(chain_id, self._client)
+        return ChainHandle(checked("chain", chain_id), self._client)
 
     # -- underneath ------------------------------------------------------------------------------
 
@@ -241,18 +239,18 @@ class App:
 
     def _make(self, function: Callable[..., Any], options: dict[str, Any]) -> Any:
         """Make a task of a function, known to this app and to its server."""
+        is_async = runs_on_loop(function)
         settings = task_settings(options, self._defaults)
         settings = replace(settings, name=settings.name or default_name(function))
         before = self.tasks.get(settings.name)
         if before is not None:
-            places = f"{place(before.function)}; second at {place(function)}"
-            msg = f"task {settings.name!r} is already registered at {places}: give one a name="
+            places = f"{place(before.function)} and {place(function)}"
+            msg = f"two functions are called {settings.name!r}, {places}: give one another name="
             raise DuplicateTask(msg)
         shape = Shape(function, settings.name)
         spec = Spec(self._client, settings, shape)
-        is_async = _is_async(function, settings.name)
         handler = (async_handler if is_async else sync_handler)(spec, function)
-        self._entries[settings.name] = Entry(
+        entry = Entry(
             name=settings.name,
             handler=handler,
             opts=TaskOpts(queue=settings.queue),
@@ -260,9 +258,11 @@ class App:
             result_ttl=settings.result_ttl,
             explains=True,
         )
+        is_new_queue = all(one.opts.queue != settings.queue for one in self._entries.values())
+        self._entries[settings.name] = entry
         if not self._client.is_memory:
             self._client.hint = f"tasqueue worker {app_path(self, function.__module__)}"
-        self._client.refresh()
+        self._client.learn(entry, is_new_queue=is_new_queue)
         made: SyncTask[..., Any] | AsyncTask[..., Any]
         made = (AsyncTask if is_async else SyncTask)(spec, function)
         self.tasks[settings.name] = made
@@ -281,19 +281,3 @@ class App:
         if task is not None:
             return task.spec
         return Spec(self._client, Settings(name=name, durability=self._defaults.durability))
-
-
-def _is_async(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function is ``async def``.
-
-    Raises:
-        ConfigurationError: it is no function, or one that yields.
-    """
-    plain = inspect.unwrap(function)
-    if isinstance(plain, type) or not callable(plain):
-        msg = f"{name}: only functions are made tasks, not {function!r}"
-        raise ConfigurationError(msg)
-    if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
-        msg = f"{name}: a task returns one value, and this function yields"
-        raise ConfigurationError(msg)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(plain)

@@ -14,6 +14,7 @@ from typing import TypeVar
 from tasqueue.core.errors import ConfigurationError
 from tasqueue.core.signing import Signing
 from tasqueue.engine.plan import Plan, run, run_blocking
+from tasqueue.engine.registry import Task
 from tasqueue.engine.server import Server
 from tasqueue.engine.signed import signed
 from tasqueue.sdk.inprocess import InProcessWorker
@@ -87,7 +88,7 @@ class Client:
             ConfigurationError: an event loop runs in this thread, and would stand still.
         """
         if _in_loop():
-            msg = f"this would hold up the running event loop: use `await ….{twin}(…)`"
+            msg = f"{twin[1:]}() would hold up the running event loop: use `await ….{twin}(…)`"
             raise ConfigurationError(msg)
         return run_blocking(plan, self._back_end().store)
 
@@ -115,10 +116,13 @@ class Client:
         if opened:
             await opened.store.aclose()
 
-    def refresh(self) -> None:
-        """A task came or went: a worker that runs already is started anew with the next job."""
+    def learn(self, task: Task, *, is_new_queue: bool) -> None:
+        """Know one more task; for a new queue the next job starts a worker anew."""
         with self._ready():
-            self._server = None
+            if self._server is not None and not is_new_queue:
+                self._server.add_task(task)
+            else:
+                self._server = None
 
     def _back_end(self) -> Opened:
         if self._opened is not None and self._pid == os.getpid():
@@ -170,7 +174,7 @@ class Client:
         site = (frame.f_code.co_filename, frame.f_lineno) if frame else ("", 0)
         if site not in self._warned:
             self._warned.add(site)
-            text = f"this holds up the running event loop: use `await ….{twin}(…)`"
+            text = f"{twin[1:]}() holds up the running event loop: use `await ….{twin}(…)`"
             warnings.warn(text, RuntimeWarning, stacklevel=depth + 1)
 
 

@@ -84,6 +84,15 @@ def last(steps: Steps) -> Iterator[Spec]:
             yield from last(member)
 
 
+def shown(steps: Steps) -> str:
+    """Steps for a reader: the tasks' names, and no arguments, which may be nobody's business."""
+    texts = (
+        step.spec.name if isinstance(step, Call) else f"[{', '.join(map(shown, step.members))}]"
+        for step in steps
+    )
+    return " | ".join(texts)
+
+
 def fans_in(steps: Steps) -> bool:
     """Whether a task is to run when a group has ended, here or inside a member."""
     fans = [step for step in steps if isinstance(step, Fan)]

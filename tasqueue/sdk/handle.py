@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from tasqueue.core.chain import Walk
-from tasqueue.core.errors import JobError
+from tasqueue.core.errors import ArgumentError, JobError
 from tasqueue.core.group import GroupMessage
 from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
 from tasqueue.core.ports import CHAIN_KEY, Read
@@ -279,6 +279,18 @@ def _members(message: GroupMessage) -> list[str]:
     if not jobs or not all(job.opts.id for job in jobs):
         return list(message.meta.job_status)
     return [job.opts.id for job in jobs]
+
+
+def checked(kind: str, name: object) -> str:
+    """An ID that somebody kept.
+
+    Raises:
+        ArgumentError: it is no text.
+    """
+    if isinstance(name, str):
+        return name
+    msg = f"{name!r} is no ID: a {kind}'s handle is made of its `.id`, a text"
+    raise ArgumentError(msg)
 
 
 def _refuse_await(what: str, method: str) -> NoReturn:

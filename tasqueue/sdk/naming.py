@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from tasqueue.core.errors import ConfigurationError
 from tasqueue.core.limits import check_name
+from tasqueue.sdk.definition import Definition
 
 _MAIN: Final = "__main__"
 
@@ -23,7 +25,9 @@ def default_name(function: Callable[..., Any]) -> str:
     qualname = getattr(function, "__qualname__", "").replace("<locals>.", "")
     module = getattr(function, "__module__", None) or _MAIN
     if not qualname or "<" in qualname:
-        msg = f"{function!r} has no name of its own to be known by: give it one with name="
+        msg = (
+            f"the function at {place(function)} has no name to be known by: give it one with name="
+        )
         raise ConfigurationError(msg)
     return check_name("task", f"{module_name(module)}.{qualname}")
 
@@ -59,7 +63,36 @@ def app_path(app: object, module: str) -> str:
 
 def place(function: Callable[..., Any]) -> str:
     """Where a function stands: ``shop/tasks.py:10``."""
-    code = getattr(function, "__code__", None)
+    code = getattr(inspect.unwrap(function), "__code__", None)
     if code is None:
         return repr(function)
     return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def runs_on_loop(function: Any) -> bool:
+    """Whether what is to be a task is ``async def``.
+
+    Raises:
+        ConfigurationError: no task can be made of it.
+    """
+    plain = inspect.unwrap(function)
+    name = getattr(plain, "__qualname__", "")
+    problem = ""
+    if not callable(plain) or isinstance(plain, type):
+        problem = "a task is made of a function: @app.task above a def, options by name"
+    elif isinstance(function, Definition):
+        problem = "it is a task already: one @app.task is enough"
+    elif inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
+        problem = "a task returns one value, and this function yields: return a list"
+    elif "." in name.rpartition("<locals>.")[2] and _is_method(plain):
+        problem = "it is a method: make a function of it, and pass what it needs as arguments"
+    if problem:
+        where = f"{name} ({place(plain)})" if hasattr(plain, "__code__") else repr(function)
+        msg = f"@app.task on {where}: {problem}"
+        raise ConfigurationError(msg)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(plain)
+
+
+def _is_method(function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_varnames[: code.co_argcount][:1] in {("self",), ("cls",)}

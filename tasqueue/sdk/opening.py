@@ -14,6 +14,7 @@ from tasqueue.core.ports import BlockingStore, Broker, Results, Store
 MEMORY: Final = "memory"
 VARIABLE: Final = "TASQUEUE_URL"
 _REDIS: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
+_EXAMPLES: Final = "redis://HOST:6379/0, rediss://, valkey://, unix:// or memory://"
 _LATER: Final = frozenset({"redis+sentinel", "redis+cluster", "nats", "sqlite"})
 
 
@@ -36,17 +37,17 @@ def chosen_url(url: str | None) -> str:
         ConfigurationError: no back end goes by that scheme.
         Unsupported: it is one that this version does not have yet.
     """
-    where = "App(...)" if url is not None else f"the environment variable {VARIABLE}"
-    found = url if url is not None else os.environ.get(VARIABLE) or f"{MEMORY}://"
+    found: object = url if url is not None else os.environ.get(VARIABLE) or f"{MEMORY}://"
+    where = "App(…)" if url is not None else f"the environment variable {VARIABLE}"
+    if not isinstance(found, str):
+        msg = f"App({found!r}): the address of a back end is a text, such as {_EXAMPLES}"
+        raise ConfigurationError(msg)
     kind = scheme(found)
     if kind in _LATER:
         msg = f"{kind}:// (from {where}) comes with a later version: use redis:// or memory://"
         raise Unsupported(msg)
     if kind != MEMORY and kind not in _REDIS:
-        msg = (
-            f"{shown(found)!r} (from {where}) is not the address of a back end: "
-            "use redis://HOST:6379/0, rediss://, valkey://, unix:// or memory://"
-        )
+        msg = f"{shown(found)!r} (from {where}) is not the address of a back end: use {_EXAMPLES}"
         raise ConfigurationError(msg)
     return found
 
@@ -82,5 +83,9 @@ def open_backend(url: str, keep: timedelta | None) -> Opened:
     from tasqueue.results.redis_results import RedisResults  # noqa: PLC0415 -- loads redis
 
     origin = VARIABLE if os.environ.get(VARIABLE) == url else "App(…)"
-    results = RedisResults.from_url(url, expiry=keep, meta_expiry=keep, origin=origin)
+    try:
+        results = RedisResults.from_url(url, expiry=keep, meta_expiry=keep, origin=origin)
+    except ConfigurationError as error:
+        msg = f"{shown(url)!r} (from {origin}): {error}"
+        raise type(error)(msg) from error
     return Opened(RedisBroker.from_url(url, origin=origin), results, results.store)

@@ -248,3 +248,5 @@ _CALL: Final[dict[str, _Option]] = {
     "countdown": ("countdown_ns", _span),
     "durability": ("durability", check_durability),
 }
+CALL_OPTIONS: Final = frozenset(_CALL)
+"""The names of what `using` takes."""

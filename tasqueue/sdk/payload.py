@@ -10,6 +10,7 @@ import msgspec
 
 from tasqueue.core.errors import ArgumentError, Reject
 from tasqueue.sdk.conversion import Misfit, join, to_json
+from tasqueue.sdk.options import CALL_OPTIONS
 from tasqueue.sdk.shape import Shape
 
 _RAW: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -43,7 +44,8 @@ def bind_rest(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     """
     first = shape.first
     if not first:
-        raise _refusal(shape, "has no parameter for the result of the job before it")
+        problem = "has no parameter for the result of the job before it: as a link take s()"
+        raise _refusal(shape, problem)
     if first == shape.kinds.rest and args:
         problem = f"gets the result before it as its *{first}, which leaves no place for more"
         raise _refusal(shape, problem)
@@ -134,7 +136,10 @@ def _placed(shape: Shape, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> d
         if (fixed and name not in kinds.nameless) or (kinds.extra and name not in shape.named):
             values[name] = value
         else:
-            raise _refusal(shape, f"got an unexpected argument {name!r}")
+            hint = (
+                f"; a call's options go before it: using({name}=…)" if name in CALL_OPTIONS else ""
+            )
+            raise _refusal(shape, f"got an unexpected argument {name!r}{hint}")
     return values
 
 

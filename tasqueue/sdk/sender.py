@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from tasqueue.core.errors import ArgumentError
 from tasqueue.core.limits import check_name
 from tasqueue.sdk.client import Client
 from tasqueue.sdk.definition import Call, Spec
@@ -40,7 +41,7 @@ class Sender:
 
     def signature(self, name: str, /, **arguments: Any) -> Signature[Any]:
         """A call, not sent."""
-        spec = self._spec_of(check_name("task", name))
+        spec = self._spec_of(_checked(name))
         call = Call(spec, spec.bind((), arguments), self._wishes)
         return Signature(self._client, (call,))
 
@@ -51,3 +52,10 @@ class Sender:
             ConfigurationError: an option is unknown or of no use.
         """
         return Sender(self._client, self._spec_of, call_wishes(options, self._wishes))
+
+
+def _checked(name: object) -> str:
+    if isinstance(name, str):
+        return check_name("task", name)
+    msg = f"{name!r} is no task's name: a task of this program has its own delay()"
+    raise ArgumentError(msg)

@@ -30,6 +30,7 @@ from tasqueue.sdk.flow import (
     send_chain,
     send_flow,
     send_job,
+    shown,
 )
 from tasqueue.sdk.handle import ChainHandle, GroupHandle, JobHandle
 
@@ -52,7 +53,7 @@ class Follower(Protocol[A_contra, P2, R_co]):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Partial(Generic[A_contra, R_co]):
     """Calls, one after the other, that wait for a first argument: a job before them gives it."""
 
@@ -73,6 +74,9 @@ class Partial(Generic[A_contra, R_co]):
         """As `then`."""
         return Partial(self.client, self.steps + link(task))
 
+    def __repr__(self) -> str:
+        return f"<Partial {shown(self.steps)}>"
+
     if not TYPE_CHECKING:
 
         def delay(self) -> NoReturn:
@@ -82,12 +86,15 @@ class Partial(Generic[A_contra, R_co]):
         adelay = delay
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Work(Generic[R_co]):
     """Steps that run one after the other; what can be sent."""
 
     client: Client
     steps: Steps
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {shown(self.steps)}>"
 
     @property
     def read(self) -> ReadResult:

@@ -14,7 +14,7 @@ from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import JobContext, current_job
 from tasqueue.engine.plan import enqueue, enqueue_many
 from tasqueue.sdk.definition import Call, Definition, Spec
-from tasqueue.sdk.handle import JobHandle
+from tasqueue.sdk.handle import JobHandle, checked
 from tasqueue.sdk.options import CallOptions, call_wishes
 from tasqueue.sdk.signature import (
     ChainSignature,
@@ -178,7 +178,7 @@ class BaseTask(Definition[P, R_co]):
 
     def job(self, job_id: str, /) -> JobHandle[R_co]:
         """The handle of a job of this task, from its ID."""
-        return JobHandle(job_id, self.spec.client, self.spec.read_result)
+        return JobHandle(checked("job", job_id), self.spec.client, self.spec.read_result)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         return Call(self.spec, self.spec.bind(args, kwargs), self.wishes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from tasqueue.core.errors import (
+    ArgumentError,
     JobError,
     JobFailed,
     JobNotFound,
@@ -45,6 +46,10 @@ class Wait:
     look_again: float | None = _PATIENCE
     """After so many seconds of waiting it looks for a worker; None is never again."""
 
+    def __post_init__(self) -> None:
+        """Refuse a timeout that is no number."""
+        _check_timeout(self.timeout)
+
     def pause(self, message: JobMessage | None, job_id: str) -> Plan[None]:
         """Let some time pass, or less if the store learns that the job has ended.
 
@@ -81,6 +86,13 @@ class Wait:
         else:
             return
         self.look_again = None
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None or (isinstance(timeout, int | float) and not isinstance(timeout, bool)):
+        return
+    msg = f"timeout={timeout!r}: a number of seconds is needed, or None for no limit"
+    raise ArgumentError(msg)
 
 
 def finished(message: JobMessage) -> JobMessage:
