@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasqueue.core.job import FINAL_STATUSES, Job, JobStatus
 
@@ -49,6 +49,14 @@ class GroupMessage:
     meta: GroupMeta
     group: Group | None
     """None where the group was too large to be written out."""
+
+
+class Membership(NamedTuple):
+    """Which member of which group a job belongs to."""
+
+    group_id: str
+    place: int | None = None
+    """The member's place among all, from 0; None where the job is the member by itself."""
 
 
 def roll_up(job_status: Mapping[str, str]) -> JobStatus:

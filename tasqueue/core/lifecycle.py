@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tasqueue.core.errors import ScheduleError
+from tasqueue.core.group import Membership
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
 from tasqueue.core.timing import parse_schedule
 
@@ -22,6 +23,9 @@ TURN: Final = "t"
 """Key in ``Job.ext``: the token that sent this message back, so that its bytes are unique."""
 GROUP: Final = "g"
 """Key in ``Job.ext``: the group whose callback this job is."""
+MEMBER: Final = "m"
+"""Key in ``Job.ext``: the `Membership` of this job. A Go worker drops it: no more than a hint."""
+_PLACES: Final = 1 << 32
 ERROR: Final = "e"
 """Key in ``Job.ext`` of a record: the last error's class and its traceback, a list of two texts."""
 
@@ -137,6 +141,28 @@ def entry(
     return Entry(JobMessage(meta, job), opts.eta_ns)
 
 
+def member(job: Job, membership: Membership) -> None:
+    """Write down which group a job belongs to."""
+    job.ext = job.ext | {MEMBER: [part for part in membership if part is not None]}
+
+
+def membership(job: Job) -> Membership | None:
+    """Which group a job belongs to, as far as its message says so."""
+    match job.ext.get(MEMBER):
+        case [str(group_id)]:
+            return Membership(group_id)
+        case [str(group_id), int(place)] if 0 <= place < _PLACES:
+            return Membership(group_id, place)
+        case _:
+            return None
+
+
+def closes(job: Job) -> str:
+    """The group whose callback this job is, or ""."""
+    group_id = job.ext.get(GROUP)
+    return group_id if isinstance(group_id, str) else ""
+
+
 def _scheduled(job: Job, now_ns: int) -> Job:
     """Give a scheduled job its ETA, and its next firing as the last child (QUIRK: bare copy)."""
     schedule = parse_schedule(job.opts.schedule)
@@ -173,6 +199,13 @@ def _explained(record: JobMessage, outcome: Outcome) -> JobMessage:
         return record
     ext = record.job.ext | {ERROR: list(outcome.origin)}
     return JobMessage(record.meta, dataclasses.replace(record.job, ext=ext))
+
+
+def never(message: JobMessage, group_id: str) -> JobMessage:
+    """The record of a group's callback that will not come, since a member has failed."""
+    reason = f"a member of group {group_id} failed"
+    meta = dataclasses.replace(message.meta, status=JobStatus.FAILED, prev_err=reason)
+    return JobMessage(meta, message.job)
 
 
 def decide(message: JobMessage, outcome: Outcome, around: Circumstances) -> Decision:

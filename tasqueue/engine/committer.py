@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from tasqueue.core import lifecycle
 from tasqueue.core.errors import BackendError, BackendRejected
 from tasqueue.core.job import JobStatus
 from tasqueue.core.lifecycle import TURN, Decision, Finish
@@ -42,6 +43,8 @@ def settlement(
         made.listing = "success" if successful else "failed"
         made.pushes = [push(entry, now_ns) for entry in decision.released]
         made.ttl_ms = ttl_ms
+        made.member = lifecycle.membership(message.job)
+        made.closes = lifecycle.closes(message.job)
     else:
         made.again = push(decision.entry, now_ns)._replace(record=made.record)
     return made

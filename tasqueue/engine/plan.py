@@ -29,6 +29,7 @@ from tasqueue.core.ports import (
     CHAIN_KEY,
     GROUP_KEY,
     JOB_KEY,
+    OpenGroup,
     Pending,
     PendingPage,
     Push,
@@ -135,17 +136,31 @@ def _call(opts: JobOpts, job_id: str) -> str:
     return uuid4().hex if opts.id else ""
 
 
-def submit(pushes: Sequence[Push]) -> Plan[None]:
+def submit(pushes: Sequence[Push], seals: Sequence[str] = ()) -> Plan[None]:
     """Push prepared jobs. After a lost answer the same call is made once more, and counts once.
+
+    ``seals``: open groups that are complete with them.
 
     Raises:
         BackendUnavailable: the store was out of reach twice.
         EnqueueUnconfirmed: they are stored, but not as safe as their ``durability`` asks for.
     """
     try:
-        yield Submit(pushes)
+        yield Submit(pushes, seals=seals)
     except BackendUnavailable:
-        yield Submit(pushes, again=True)
+        yield Submit(pushes, again=True, seals=seals)
+
+
+def open_group(group: OpenGroup) -> Plan[None]:
+    """Ask for a callback when a group has ended; once more after a lost answer.
+
+    Raises:
+        BackendUnavailable: the store was out of reach twice.
+    """
+    try:
+        yield group
+    except BackendUnavailable:
+        yield group
 
 
 def enqueue(job: Job, clock: Clock = SYSTEM) -> Plan[str]:

@@ -18,6 +18,7 @@ from tasqueue.core.ports.request import (
     Forget,
     GroupResults,
     Listing,
+    Lost,
     OpenGroup,
     Parked,
     Pause,
@@ -28,6 +29,7 @@ from tasqueue.core.ports.request import (
     Read,
     Request,
     Submit,
+    Sweep,
     Tasks,
     Workers,
     Write,
@@ -37,8 +39,8 @@ from tasqueue.core.ports.store import Advising, BlockingStore, Store, Stored, Su
 
 __all__ = [
     "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Advising", "Answer", "BlockingStore", "Broker", "Claim",
-    "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Mark", "OpenGroup",
-    "Parked", "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Reaper", "Request",
-    "Results", "Settlement", "Store", "Stored", "Submit", "Supervised", "Tasks", "Upkeep",
-    "WorkerInfo", "Workers", "Write",
+    "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Lost", "Mark",
+    "OpenGroup", "Parked", "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Reaper",
+    "Request", "Results", "Settlement", "Store", "Stored", "Submit", "Supervised", "Sweep",
+    "Tasks", "Upkeep", "WorkerInfo", "Workers", "Write",
 ]  # fmt: skip

@@ -10,6 +10,8 @@ from tasqueue.core.durability import ACK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tasqueue.core.group import Membership
+
 JOB_KEY = "job:msg:"
 """Before a job's ID: the name of its record in the results (Go: results keys)."""
 GROUP_KEY = "group:msg:"
@@ -41,6 +43,8 @@ class Submit:
 
     pushes: Sequence[Push]
     again: bool = False
+    seals: Sequence[str] = ()
+    """Open groups that are complete with these messages: from then on they may fire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +137,48 @@ class Pause:
 class OpenGroup:
     """Ask a store with fan-in for a callback: pushed once, when every member has ended.
 
-    The callback finds the members' results with `GroupResults`; it must be opened before its
-    members are submitted.
+    The group is opened before its members are submitted, and sealed by the last `Submit` of its
+    flow: it cannot fire before. One without members is complete as it is opened, and one that is
+    not sealed within a day is forgotten. Opening it again changes nothing. The callback's record
+    is there at once, and the callback finds the members' results with `GroupResults`.
     """
 
     group_id: str
     members: Sequence[Sequence[str]]
     """Each member as its path of job IDs: a single job, or the links of a chain."""
     on_success: Push | None
+    """Pushed when all members have succeeded. Where they have not, its record says failed."""
     on_error: Push | None
+    """Pushed when a member has failed."""
+    goes_on: bool = False
+    """Push ``on_success`` though members have failed."""
+    outer: Membership | None = None
+    """The member of another group that this one's ``on_success`` is; it fails with it."""
+
+
+class Lost(NamedTuple):
+    """What a failed member of a group that goes on gives instead of a result."""
+
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
 class GroupResults:
-    """The results of a group with a callback, in the members' order; None for a failed one."""
+    """The results of a group with a callback, in the members' order.
+
+    Answered by a list: bytes, None for a member that saved nothing or failed, or `Lost` for one
+    that failed in a group that goes on. Answered by None once the callback has ended.
+    """
 
     group_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Look at some open groups for members that ended where the store was not told (in Go).
+
+    Answered by a bool: there is more to be found at once.
+    """
 
 
 Request = (
@@ -165,4 +195,5 @@ Request = (
     | Pause
     | OpenGroup
     | GroupResults
+    | Sweep
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tasqueue.core.group import Membership
     from tasqueue.core.ports.request import Push
 
 
@@ -73,3 +74,7 @@ class Settlement:
     """Why the message itself is kept among the dead letters; "" if it is not."""
     ttl_ms: int = 0
     """How long record and result are kept from now; 0 is for ever."""
+    member: Membership | None = None
+    """Which group is to be told of this job's end."""
+    closes: str = ""
+    """The group whose callback this was: nobody needs its members' results any more."""

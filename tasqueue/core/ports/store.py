@@ -15,7 +15,7 @@ class Store(Protocol):
     """A broker and its results as one thing that answers clients, from asyncio."""
 
     fan_in: bool
-    """Whether it performs `OpenGroup` and `GroupResults`."""
+    """Whether it performs `OpenGroup`, `GroupResults` and `Sweep`, and seals groups."""
 
     async def perform(self, request: Request) -> Any:
         """Do what the request says.

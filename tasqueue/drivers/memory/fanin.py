@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from tasqueue.core.ports import Lost
 
-    from tasqueue.core.ports import OpenGroup, Push
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from tasqueue.core.ports import OpenGroup
 
 
 @dataclass(slots=True)
@@ -17,8 +20,10 @@ class _Group:
 
     request: OpenGroup
     open: set[int]
+    results: list[bytes | Lost | None] = field(default_factory=list)
     failed: bool = False
-    results: list[bytes | None] = field(default_factory=list)
+    sealed: bool = False
+    fired: bool = False
 
 
 class FanIn:
@@ -26,39 +31,64 @@ class FanIn:
 
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
-        self._member_of: dict[str, tuple[str, int]] = {}
+        self._members: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+        """Job ID → (group, member): a job before a group belongs to all its members."""
+        self._closed: set[str] = set()
 
-    def open(self, request: OpenGroup) -> Push | None:
-        """Know a group; opening it again changes nothing. An empty one comes back at once."""
-        if request.group_id in self._groups:
-            return None
+    def open(self, request: OpenGroup) -> bool:
+        """Know a group; opening it again changes nothing, and is answered by False."""
+        if request.group_id in self._groups or request.group_id in self._closed:
+            return False
         count = len(request.members)
-        group = _Group(request, set(range(count)), results=[None] * count)
-        self._groups[request.group_id] = group
+        self._groups[request.group_id] = _Group(request, set(range(count)), [None] * count)
         for index, path in enumerate(request.members):
             for job_id in path:
-                self._member_of[job_id] = (request.group_id, index)
-        return None if count else request.on_success
+                self._members[job_id].append((request.group_id, index))
+        return True
 
-    def results(self, group_id: str) -> list[bytes | None]:
-        """What the members saved, in their order; None for those that failed or saved nothing."""
+    def seal(self, group_ids: Iterable[str]) -> Iterator[_Group]:
+        """Let groups fire from now on; gives those that do."""
+        for group_id in group_ids:
+            if group_id in self._groups:
+                self._groups[group_id].sealed = True
+                yield from self._fires(group_id)
+
+    def close(self, group_id: str) -> None:
+        """Forget a group whose callback has ended."""
+        group = self._groups.pop(group_id, None)
+        self._closed.add(group_id)
+        for job_id in {one for path in group.request.members for one in path} if group else ():
+            left = [where for where in self._members.pop(job_id) if where[0] != group_id]
+            if left:
+                self._members[job_id] = left
+
+    def results(self, group_id: str) -> list[bytes | Lost | None] | None:
+        """What the members saved, in their order; None once the callback has ended."""
         group = self._groups.get(group_id)
-        return list(group.results) if group else []
+        return list(group.results) if group else None
 
-    def ended(self, job_id: str, result: bytes | None, *, failed: bool) -> _Group | None:
-        """Take a job's end in. Returns its group if that was the last open member.
+    def ended(self, job_id: str, result: bytes | None, error: str | None) -> Iterator[_Group]:
+        """Take a job's end in; gives the groups that fire by it. ``error``: it has failed, why.
 
         A chain is one member: it has ended when any link failed, or the last one succeeded.
         """
-        where = self._member_of.get(job_id)
-        if where is None:
-            return None
-        group, index = self._groups[where[0]], where[1]
-        path: Sequence[str] = group.request.members[index]
-        if index not in group.open or not (failed or path[-1] == job_id):
-            return None
-        group.open.discard(index)
-        group.failed = group.failed or failed
-        if not failed:
-            group.results[index] = result
-        return None if group.open else group
+        for group_id, index in list(self._members.get(job_id, ())):
+            group = self._groups.get(group_id)
+            if group is None:
+                continue
+            path: Sequence[str] = group.request.members[index]
+            if index not in group.open or (error is None and path[-1] != job_id):
+                continue
+            group.open.discard(index)
+            if error is None:
+                group.results[index] = result
+            else:
+                group.failed = True
+                group.results[index] = Lost(error) if group.request.goes_on else None
+            yield from self._fires(group_id)
+
+    def _fires(self, group_id: str) -> Iterator[_Group]:
+        group = self._groups[group_id]
+        if group.sealed and not group.open and not group.fired:
+            group.fired = True
+            yield group

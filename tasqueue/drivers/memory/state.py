@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 import threading
 import time
@@ -14,7 +13,7 @@ from uuid import uuid4
 
 from tasqueue.core import lifecycle
 from tasqueue.core.job import JobStatus
-from tasqueue.core.ports import JOB_KEY, Answer, Push, Settlement
+from tasqueue.core.ports import JOB_KEY, Answer, OpenGroup, Push, Settlement
 from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.memory.fanin import FanIn
 
@@ -92,7 +91,9 @@ class MemoryState:
             self.keep(settlement.job_id, settlement.result, settlement.ttl_ms)
             self.keep(JOB_KEY + settlement.job_id, settlement.record, settlement.ttl_ms)
             if settlement.listing:
-                self._end(settlement.job_id, settlement.listing, settlement.result)
+                self._end(settlement.job_id, settlement.listing, settlement.record)
+            if settlement.closes:
+                self.groups.close(settlement.closes)
             del self.held[settlement.token]
             return Answer.APPLIED
 
@@ -119,25 +120,42 @@ class MemoryState:
         if data is not None:
             self.data[name] = (data, self.now_ns() + ttl_ms * 1_000_000 if ttl_ms else 0)
 
-    # -- the end of a job ------------------------------------------------------------------------
+    # -- groups, and the end of a job ------------------------------------------------------------
 
-    def _end(self, job_id: str, listing: str, result: bytes | None) -> None:
+    def open_group(self, request: OpenGroup) -> None:
+        """Know a group; one without members is complete."""
+        if self.groups.open(request):
+            if request.on_success:
+                self.keep(JOB_KEY + request.on_success.job_id, request.on_success.record)
+            if not request.members:
+                self.seal((request.group_id,))
+
+    def seal(self, group_ids: Iterable[str]) -> None:
+        """Let groups fire from now on."""
+        for group in self.groups.seal(group_ids):
+            self._fire(group.request, failed=group.failed)
+
+    def _end(self, job_id: str, listing: str, record: bytes) -> None:
         self.list_in(listing, job_id)
         for wake in self.waiters.pop(job_id, ()):
             wake()
-        group = self.groups.ended(job_id, result, failed=listing == "failed")
-        if group is None:
-            return
-        request = group.request
-        callback = request.on_error if group.failed else request.on_success
+        error = decode_job(record).meta.prev_err if listing == "failed" else None
+        result, _ = self.data.get(job_id, (None, 0))
+        for group in self.groups.ended(job_id, result, error):
+            self._fire(group.request, failed=group.failed)
+
+    def _fire(self, group: OpenGroup, *, failed: bool) -> None:
+        failed = failed and not group.goes_on
+        callback = group.on_error if failed else group.on_success
         self.push([callback] if callback else [])
-        if group.failed and request.on_success:
-            self._never(request.on_success, request.group_id)
+        if failed and group.on_success:
+            self._never(group.on_success, group.group_id)
+        if callback is None:
+            self.groups.close(group.group_id)
 
     def _never(self, push: Push, group_id: str) -> None:
         """A callback that will not come has failed: who waits for it is told."""
-        record = lifecycle.recorded(decode_job(push.record), JobStatus.FAILED, self.now_ns())
-        meta = dataclasses.replace(record.meta, prev_err=f"a member of group {group_id} failed")
-        record = dataclasses.replace(record, meta=meta)
-        self.keep(JOB_KEY + push.job_id, encode_job(record))
-        self._end(push.job_id, "failed", None)
+        message = lifecycle.never(decode_job(push.record), group_id)
+        record = encode_job(lifecycle.recorded(message, JobStatus.FAILED, self.now_ns()))
+        self.keep(JOB_KEY + push.job_id, record)
+        self._end(push.job_id, "failed", record)

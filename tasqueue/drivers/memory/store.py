@@ -25,6 +25,7 @@ from tasqueue.core.ports import (
     Read,
     Request,
     Submit,
+    Sweep,
     Tasks,
     WorkerInfo,
     Workers,
@@ -80,8 +81,10 @@ class MemoryStore(MemoryState):
     def _do(self, request: Request) -> Any:
         with self.lock:
             match request:
-                case Submit(pushes, again):
-                    return [self._submit(push, again=again) for push in pushes]
+                case Submit(pushes, again, seals):
+                    pushed = [self._submit(push, again=again) for push in pushes]
+                    self.seal(seals)
+                    return pushed
                 case Read(names):
                     return [self._read(name) for name in names]
                 case Write(name, data):
@@ -105,15 +108,21 @@ class MemoryStore(MemoryState):
                 return any(is_message_of(body, job_id) for body in self.parked[queue].get(task, ()))
             case Workers(queue):
                 return [worker for worker, at in self.workers.items() if queue in at]
+            case _:
+                return self._do_for_groups(request)
+        return None
+
+    def _do_for_groups(self, request: Request) -> Any:
+        match request:
             case OpenGroup():
-                callback = self.groups.open(request)
-                self.push([callback] if callback else [])
+                return self.open_group(request)
             case GroupResults(group_id):
                 return self.groups.results(group_id)
+            case Sweep():
+                return False
             case _:
                 msg = f"memory:// cannot do {type(request).__name__}"
                 raise Unsupported(msg)
-        return None
 
     def _submit(self, push: Push, *, again: bool) -> bool:
         known = push.call in self.calls if push.call else JOB_KEY + push.job_id in self.data

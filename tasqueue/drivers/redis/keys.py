@@ -11,6 +11,8 @@ RESULT: Final = "tq:res:"
 """Before the name of anything in the results (Go: results/redis, resultPrefix)."""
 TASK: Final = "tq:task:"
 TASKS: Final = "tq:tasks"
+OPEN_GROUPS: Final = "tq:gp:open"
+"""SET of the groups whose callback has not ended."""
 
 _TAG: Final = re.compile(r"\{[^}]+\}")
 
@@ -85,6 +87,11 @@ class QueueKeys:
     def parked_jobs(self, task: str) -> str:
         """LIST of the parked jobs of one task."""
         return f"{self.parked}:{task}"
+
+
+def group_key(group_id: str) -> str:
+    """HASH of a group with a callback; its other keys begin with it (``group_common.lua``)."""
+    return f"tq:gp:{{{group_id}}}"
 
 
 @lru_cache(maxsize=1024)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tasqueue.core.durability import ACK, strongest
-from tasqueue.core.errors import Unsupported
 from tasqueue.core.ports import (
     JOB_KEY,
     Forget,
@@ -38,6 +37,7 @@ from tasqueue.drivers.redis.command import (
     text,
 )
 from tasqueue.drivers.redis.durability import confirmed
+from tasqueue.drivers.redis.group import group_results, open_group
 from tasqueue.drivers.redis.inspection import parked, workers
 from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, queue_keys
 
@@ -88,19 +88,24 @@ def _submit(request: Submit, _keep: KeepOpts) -> Steps[list[bool]]:
     for place, push in enumerate(request.pushes):
         by_queue.setdefault(push.queue, []).append((place, push))
     pushed = [False] * len(request.pushes)
-    for queue, entries in by_queue.items():
+    calls = [(q, part) for q, entries in by_queue.items() for part in portions(entries, _weight)]
+    seals = list(portions(request.seals, len))
+    if calls and seals:
+        # The last jobs and the seal in one step; further seals follow in calls without jobs.
+        calls += [(calls[-1][0], []) for _ in seals[1:]]
+    for at, (queue, portion) in enumerate(calls, len(seals) - len(calls)):
         # A call after the other: a lost answer leaves the rest of them unsent.
-        for portion in portions(entries, _weight):
-            enqueue = _enqueue(queue, [push for _, push in portion], again=request.again)
-            (answers,) = yield from ask(enqueue)
-            for (place, _), answer in zip(portion, answers, strict=True):
-                pushed[place] = answer == 1
+        pushes = [push for _, push in portion]
+        enqueue = _enqueue(queue, pushes, seals[at] if at >= 0 else (), again=request.again)
+        (answers,) = yield from ask(enqueue)
+        for (place, _), answer in zip(portion, answers, strict=True):
+            pushed[place] = answer == 1
     return pushed
 
 
-def _enqueue(queue: str, pushes: Sequence[Push], *, again: bool) -> Command:
+def _enqueue(queue: str, pushes: Sequence[Push], seals: Sequence[str], *, again: bool) -> Command:
     keys = queue_keys(queue)
-    args: list[Arg] = ["1" if again else ""]
+    args: list[Arg] = ["1" if again else "", len(seals), *seals]
     for push in pushes:
         due = "" if push.due_ns is None else push.due_ns
         args += (push.job_id, push.call, due, push.record, push.body)
@@ -166,13 +171,6 @@ def _tasks(_request: Tasks, _keep: KeepOpts) -> Steps[list[bytes]]:
     return [record for record in records if record is not None]
 
 
-def _fan_in(_request: object, _keep: KeepOpts) -> Steps[Any]:
-    raise Unsupported(
-        "a callback for a whole group (fan-in) works on memory:// today, not on Redis yet: "
-        "wait for the group with its handle and enqueue the callback then"
-    )
-
-
 _TABLE: Final[Mapping[type, Callable[[Any, KeepOpts], Steps[Any]]]] = {
     Submit: _submit,
     Read: _read,
@@ -184,6 +182,6 @@ _TABLE: Final[Mapping[type, Callable[[Any, KeepOpts], Steps[Any]]]] = {
     Forget: _forget,
     PutTask: _put_task,
     Tasks: _tasks,
-    OpenGroup: _fan_in,
-    GroupResults: _fan_in,
+    OpenGroup: lambda request, keep: open_group(request, keep.expiry_ms),
+    GroupResults: lambda request, _keep: group_results(request),
 }

@@ -13,11 +13,11 @@ from importlib.resources import files
 from typing import Final
 
 NAMES: Final = (
-    "beat", "bury", "claim", "enqueue", "finish", "mark", "park", "promote", "reap", "release",
-    "retry", "unpark",
+    "beat", "bury", "claim", "enqueue", "finish", "group_open", "group_sweep", "mark", "park",
+    "promote", "reap", "release", "retry", "unpark",
 )  # fmt: skip
 
-FILLING: Final = frozenset({"enqueue"})
+FILLING: Final = frozenset({"enqueue", "group_open"})
 """Scripts that a full server refuses: what producers send. The others must drain it: claims and
 finishes free memory in the end."""
 
@@ -51,13 +51,13 @@ def assemble(shared: str, body: str, *, filling: bool = False, function: str = "
 @cache
 def script(name: str) -> Script:
     """Return one of `NAMES`."""
-    return assemble(_text("common"), _text(name), filling=name in FILLING, function=_function(name))
+    return assemble(_shared(), _text(name), filling=name in FILLING, function=_function(name))
 
 
 @cache
 def library_name() -> str:
     """The library's name, which ends in the hash of its text: versions run side by side."""
-    text = "\n".join([_text("common"), *[_entry(name, name) for name in NAMES]])
+    text = "\n".join([_shared(), *[_entry(name, name) for name in NAMES]])
     digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return f"{_GENERATION}_{digest[:10]}"
 
@@ -70,7 +70,7 @@ def library_source() -> str:
     user has no right to ``FUNCTION LOAD``, an administrator does it once for each version.
     """
     entries = [_entry(name, _function(name)) for name in NAMES]
-    return "\n".join([f"#!lua name={library_name()}", _text("common"), *entries])
+    return "\n".join([f"#!lua name={library_name()}", _shared(), *entries])
 
 
 def _function(name: str) -> str:
@@ -84,6 +84,12 @@ def _entry(name: str, function: str) -> str:
         f"redis.register_function{{function_name = '{function}', flags = {{{flags}}}, "
         f"callback = function(KEYS, ARGV)\n{_NEAR}\n{_text(name)}\nend}}"
     )
+
+
+@cache
+def _shared() -> str:
+    """What stands before all of them."""
+    return _text("common") + _text("group_common")
 
 
 @cache

@@ -84,6 +84,7 @@ def finish(
             *_result(settlement),
             settlement.ttl_ms,
             settlement.dead,
+            *_member(settlement),
             len(settlement.pushes),
         )
         for push in settlement.pushes:
@@ -108,6 +109,11 @@ def _result(settlement: Settlement) -> tuple[str, bytes]:
     if _TAKEN.fullmatch(settlement.job_id):
         return "-", b""
     return ("", b"") if settlement.result is None else ("1", settlement.result)
+
+
+def _member(settlement: Settlement) -> tuple[str, Arg, str]:
+    group_id, place = settlement.member or ("", None)
+    return group_id, "" if place is None else place, settlement.closes
 
 
 def _due(push: Push) -> Arg:

@@ -6,11 +6,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tasqueue.core.ports import Pause, WorkerInfo
+from tasqueue.core.ports import Pause, Sweep, WorkerInfo
 from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.check import examine
 from tasqueue.drivers.redis.command import Steps, ask, command
+from tasqueue.drivers.redis.group import Sweeper
 from tasqueue.drivers.redis.lease import RedisLease
 from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.reaper import RedisReaper
@@ -30,13 +31,13 @@ class RedisStore:
     fork: each has connections of its own.
     """
 
-    fan_in: bool = False
-    """Callbacks for whole groups do not work on Redis yet."""
+    fan_in: bool = True
 
     def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
         self.address = address
         self.keep: KeepOpts = keep or KeepOpts()
         """How long `Write` keeps what it writes, and the lists their jobs."""
+        self._sweeper = Sweeper()
         self._async = AsyncDriver(address)
         self._blocking = BlockingDriver(address)
         outage = Outage(address.shown)
@@ -52,16 +53,19 @@ class RedisStore:
         Raises:
             BackendUnavailable: the server is out of reach; the request may have been done.
             BackendRejected: the server refused it.
-            Unsupported: `OpenGroup` and `GroupResults`, for now.
         """
         if isinstance(request, Pause):
             return await asyncio.sleep(request.seconds)
+        if isinstance(request, Sweep):
+            return await self._async.run(self._sweeper.look())
         return await self._async.run(steps_of(request, self.keep))
 
     def perform_blocking(self, request: Request) -> Any:
         """As `perform`, for code without an event loop; gives up within 3 s."""
         if isinstance(request, Pause):
             return time.sleep(request.seconds)
+        if isinstance(request, Sweep):
+            return self._blocking.run(self._sweeper.look())
         return self._blocking.run(steps_of(request, self.keep))
 
     async def run(self, steps: Steps[T]) -> T:

@@ -1,0 +1,221 @@
+"""Groups with a callback: opened and sealed, read by their callback, and swept for Go's members."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from tasqueue.core import lifecycle
+from tasqueue.core.errors import DecodeError
+from tasqueue.core.job import FINAL_STATUSES, JobStatus
+from tasqueue.core.ports import JOB_KEY, GroupResults, Lost, OpenGroup, Push
+from tasqueue.core.wire import decode_job, encode_job
+from tasqueue.drivers.redis.command import (
+    MAX_ITEMS,
+    Arg,
+    Command,
+    Steps,
+    ask,
+    call,
+    command,
+    portions,
+    text,
+)
+from tasqueue.drivers.redis.keys import OPEN_GROUPS, RESULT, group_key
+
+_LOOK: Final = 2_000
+"""Jobs that one sweep looks at; what is left waits for the next."""
+_ARROW: Final = ">"
+
+
+class Member(NamedTuple):
+    """A member that has ended, as the store is told of it."""
+
+    name: str
+    failed: bool
+    saved: bytes | None
+
+
+# -- opening -------------------------------------------------------------------------------------
+
+
+def open_group(request: OpenGroup, ttl_ms: int) -> Steps[None]:
+    """Make a group known, a call after the other; its last `Submit` seals it."""
+    names = [_ARROW.join(path) for path in request.members]
+    start, fields = 0, _fields(request, ttl_ms)
+    for portion in list(portions(names, len)) or [[]]:
+        args = (request.group_id, start, len(names), len(fields), *fields, *portion)
+        yield from ask(call("group_open", (group_key(request.group_id),), args))
+        start, fields = start + len(portion), ()
+
+
+def _fields(request: OpenGroup, ttl_ms: int) -> Sequence[Arg]:
+    fields: list[Arg] = ["size", len(request.members), "ttl", ttl_ms]
+    if request.goes_on:
+        fields += ("goes_on", "1")
+    if request.on_success is not None:
+        fields += _push("ok", request.on_success)
+        fields += ("never", never(request.on_success, request.group_id))
+    if request.on_error is not None:
+        fields += _push("bad", request.on_error)
+    if request.outer is not None:
+        place = request.outer.place
+        fields += ("up:gid", request.outer.group_id, "up:place", "" if place is None else place)
+    return fields
+
+
+def _push(side: str, push: Push) -> Iterator[Arg]:
+    due = "" if push.due_ns is None else push.due_ns
+    parts = {
+        "queue": push.queue, "due": due, "id": push.job_id, "record": push.record,
+        "raw": push.body,
+    }  # fmt: skip
+    for name, value in parts.items():
+        yield from (f"{side}:{name}", value)
+
+
+def never(push: Push, group_id: str) -> bytes:
+    """The record of a callback that will not come."""
+    return encode_job(lifecycle.never(decode_job(push.record), group_id))
+
+
+# -- its callback reads it -----------------------------------------------------------------------
+
+
+def group_results(request: GroupResults) -> Steps[list[bytes | Lost | None] | None]:
+    """What the members saved, in their order."""
+    key = group_key(request.group_id)
+    (size, goes_on), *_ = yield from ask(command("HMGET", key, "size", "goes_on"))
+    if size is None:
+        return None
+    found: list[bytes | Lost | None] = []
+    for start in range(0, int(size), MAX_ITEMS):
+        end = start + MAX_ITEMS - 1
+        (names,) = yield from ask(command("LRANGE", f"{key}:m", start, end))
+        if not names:  # closed meanwhile
+            return None
+        saved, failed = yield from ask(
+            command("HMGET", f"{key}:r", *names), command("SMISMEMBER", f"{key}:f", *names)
+        )
+        found += [
+            _lost(value) if lost and goes_on else None if lost else value
+            for value, lost in zip(saved, failed, strict=True)
+        ]
+    return found
+
+
+def _lost(record: bytes | None) -> Lost:
+    try:
+        return Lost(decode_job(record).meta.prev_err if record else "")
+    except DecodeError:
+        return Lost("")
+
+
+# -- the sweep -----------------------------------------------------------------------------------
+
+
+class Sweeper:
+    """Reads the records of open members, where Go workers write, and takes the ended ones out.
+
+    It goes on where the last look stopped. Looks from many threads share the work.
+    """
+
+    def __init__(self) -> None:
+        self._groups: deque[tuple[str, bytes]] = deque()
+        """Groups to be looked at, each with the SSCAN cursor where to go on."""
+        self._cursor = b"0"
+
+    def look(self) -> Steps[bool]:
+        """Look at some members; whether there is more to be found at once."""
+        if not self._groups:
+            yield from self._refill()
+        looked, found = 0, 0
+        while self._groups and looked < _LOOK:
+            group_id, cursor = self._groups.popleft()
+            cursor, links, taken = yield from self._look_at(group_id, cursor)
+            if cursor != b"0":
+                self._groups.append((group_id, cursor))
+            looked, found = looked + links, found + taken
+        return bool(found or self._groups or self._cursor != b"0")
+
+    def _refill(self) -> Steps[None]:
+        scan = command("SSCAN", OPEN_GROUPS, self._cursor, "COUNT", MAX_ITEMS)
+        ((self._cursor, group_ids),) = yield from ask(scan)
+        self._groups.extend((text(group_id), b"0") for group_id in group_ids)
+
+    def _look_at(self, group_id: str, cursor: bytes) -> Steps[tuple[bytes, int, int]]:
+        """One step along a group; returns the next cursor, the jobs seen, the members taken."""
+        key = group_key(group_id)
+        (fired, *callbacks), (following, names) = yield from ask(
+            command("HMGET", key, "fired", "ok:id", "bad:id"),
+            command("SSCAN", f"{key}:p", cursor, "COUNT", MAX_ITEMS),
+        )
+        if fired is not None:
+            yield from self._close(group_id, [text(one) for one in callbacks if one is not None])
+            return b"0", 1, 0
+        paths = [text(name).split(_ARROW) for name in names]
+        ended = yield from _ended(paths)
+        taken = 0
+        for portion in portions(ended, lambda one: len(one.name) + len(one.saved or b"")):
+            (answer,) = yield from ask(sweep(group_id, portion))
+            taken += answer
+        if not names and following == b"0":
+            # Nothing is open and nothing fired: somebody deleted the group, or is just at it.
+            yield from ask(sweep(group_id, ()))
+        return following, 1 + sum(map(len, paths)), taken
+
+    def _close(self, group_id: str, callbacks: Sequence[str]) -> Steps[None]:
+        """Close a group that has fired, if its callback has ended."""
+        states = yield from _states(callbacks)
+        if not callbacks or any(status in FINAL_STATUSES for status in states.values()):
+            yield from ask(sweep(group_id, (), close=True))
+
+
+def sweep(group_id: str, ended: Iterable[Member], *, close: bool = False) -> Command:
+    """Build the call that takes members out."""
+    args: list[Arg] = [group_id, "1" if close else ""]
+    for name, failed, saved in ended:
+        args += (name, "1" if failed else "", "" if saved is None else "1", saved or b"")
+    return call("group_sweep", (group_key(group_id),), args)
+
+
+def _ended(paths: Sequence[Sequence[str]]) -> Steps[list[Member]]:
+    """Those members of which a job has failed, or the last has succeeded."""
+    states = yield from _states({job_id for path in paths for job_id in path})
+    failed = {path[-1]: one for path in paths for one in path if _failed(states, one)}
+    done = [path[-1] for path in paths if states.get(path[-1]) == JobStatus.SUCCESSFUL]
+    results = yield from _read("", [one for one in done if one not in failed])
+    records = yield from _read(JOB_KEY, failed.values())
+    ended: list[Member] = []
+    for path in paths:
+        name, last = _ARROW.join(path), path[-1]
+        if last in failed:
+            ended.append(Member(name, failed=True, saved=records.get(failed[last])))
+        elif states.get(last) == JobStatus.SUCCESSFUL:
+            ended.append(Member(name, failed=False, saved=results.get(last)))
+    return ended
+
+
+def _failed(states: dict[str, str], job_id: str) -> bool:
+    return states.get(job_id) == JobStatus.FAILED
+
+
+def _states(job_ids: Iterable[str]) -> Steps[dict[str, str]]:
+    """The states of jobs; a record that cannot be read tells nothing."""
+    states: dict[str, str] = {}
+    for job_id, record in (yield from _read(JOB_KEY, job_ids)).items():
+        try:
+            states[job_id] = decode_job(record).status
+        except DecodeError:
+            continue
+    return states
+
+
+def _read(before: str, names: Iterable[str]) -> Steps[dict[str, bytes]]:
+    """What is stored under names, where there is something."""
+    found: dict[str, bytes] = {}
+    for page in portions(names, len):
+        (values,) = yield from ask(command("MGET", *[RESULT + before + name for name in page]))
+        found |= {n: v for n, v in zip(page, values, strict=True) if v is not None}
+    return found
