@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tasqueue.core.job import FINAL_STATUSES, Job, JobStatus
 
@@ -49,6 +49,10 @@ class GroupMessage:
     meta: GroupMeta
     group: Group | None
     """None where the group was too large to be written out."""
+
+
+ARROW: Final = ">"
+"""Between the job IDs of a member's path."""
 
 
 class Membership(NamedTuple):

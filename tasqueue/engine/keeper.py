@@ -1,4 +1,4 @@
-"""Background loops: beats, due jobs, rescue of the jobs of the dead, parked jobs."""
+"""Background loops: beats, due jobs, rescue of the jobs of the dead, parked jobs, groups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from tasqueue.core.errors import BackendError
-from tasqueue.core.ports import Lease
+from tasqueue.core.ports import Lease, Store, Sweep
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.notes import Notes
@@ -23,6 +23,8 @@ _AGAIN: Final = 0.5
 """Seconds between beats while the broker is away."""
 _SILENCE: Final = 0.75
 """Part of the lease after which a worker that cannot beat takes itself for dead."""
+_SWEEP: Final = 0.2
+_SWEEP_AT_REST: Final = 5.0
 _ENDING: Final = 0.005
 """Seconds between looks (no thread may be started any more while the interpreter ends)."""
 
@@ -85,9 +87,14 @@ class Heart:
 
 
 class Loop:
-    """A step that is done again and again; what it raises is logged, and it goes on."""
+    """A step that is done again and again; what it raises is logged, and it goes on.
 
-    def __init__(self, name: str, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    The step may return for how many seconds it wants to rest, instead of the usual ``seconds``.
+    """
+
+    def __init__(
+        self, name: str, seconds: float, step: Callable[[], Awaitable[float | None]]
+    ) -> None:
         self._name = name
         self._seconds = seconds
         self._step = step
@@ -95,13 +102,14 @@ class Loop:
     async def run(self, clock: Clock) -> None:
         """Do the step, for ever."""
         while True:
+            rest: float | None = None
             try:
-                await self._step()
+                rest = await self._step()
             except BackendError as error:
                 LOGGER.debug("%s waits for the store: %s", self._name, error)
             except Exception:  # noqa: BLE001 -- a loop outlives its steps
                 LOGGER.exception("%s: a step failed; it goes on", self._name)
-            await clock.sleep(self._seconds)
+            await clock.sleep(self._seconds if rest is None else rest)
 
 
 class Keeper:
@@ -112,10 +120,12 @@ class Keeper:
         lease: Lease,
         heart: Heart,
         *,
+        store: Store,
         registry: Registry,
         notes: Notes,
         workers: Sequence[Worker],
     ) -> None:
+        self._store = store
         self._lease = lease
         self._heart = heart
         self._registry = registry
@@ -123,10 +133,13 @@ class Keeper:
         self._workers = workers
         self._queues = tuple(registry.queues())
         self._lost = False
+        self._sweep_rest = _SWEEP
 
     def loops(self) -> list[Loop]:
         """What goes on beside the workers."""
+        sweeps = [Loop("open groups", _SWEEP, self._sweep)] if self._store.fan_in else []
         return [
+            *sweeps,
             Loop("fence", _FENCE, self._fence),
             Loop("due jobs", _PROMOTE, self._promote),
             Loop("rescue", _RESCUE, self._rescue),
@@ -156,6 +169,11 @@ class Keeper:
 
     async def _promote(self) -> None:
         await asyncio.gather(*[self._lease.promote(queue) for queue in self._queues])
+
+    async def _sweep(self) -> float:
+        more = await self._store.perform(Sweep())
+        self._sweep_rest = _SWEEP if more else min(self._sweep_rest * 1.5, _SWEEP_AT_REST)
+        return self._sweep_rest
 
     async def _rescue(self) -> None:
         for queue in self._queues:

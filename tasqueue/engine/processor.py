@@ -108,8 +108,7 @@ class Processor:
     ) -> None:
         record = lifecycle.recorded(message, JobStatus.PROCESSING, self._shared.clock.now_ns())
         self._committer.mark(Mark(claim.token, message.meta.id, encode_job(record)))
-        group = message.job.ext.get(lifecycle.GROUP)
-        if isinstance(group, str):
+        if group := lifecycle.closes(message.job):
             wanted = GroupResults(group)
             ctx.group_results = await self._insist(lambda: self._shared.store.perform(wanted))
         limit_ns = message.job.opts.timeout_ns

@@ -84,7 +84,12 @@ class Run:
         queues = self._registry.queues()
         workers = [Worker(queue, slots, shared) for queue, slots in queues.items()]
         keeper = Keeper(
-            shared.lease, heart, registry=self._registry, notes=self._notes, workers=workers
+            shared.lease,
+            heart,
+            store=shared.store,
+            registry=self._registry,
+            notes=self._notes,
+            workers=workers,
         )
         beside = _tasks([announcing])
         if workers:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from tasqueue.core.chain import Chain
-from tasqueue.core.errors import Unsupported
-from tasqueue.core.group import Group, GroupMessage, GroupMeta, GroupOpts
+from tasqueue.core.errors import ConfigurationError, LimitExceeded, Unsupported
+from tasqueue.core.group import ARROW, Group, GroupMessage, GroupMeta, GroupOpts, Membership
 from tasqueue.core.job import Job, JobStatus
-from tasqueue.core.lifecycle import GROUP
+from tasqueue.core.lifecycle import GROUP, member, membership
 from tasqueue.core.limits import MAX_GROUP_WRITTEN
 from tasqueue.core.ports import GROUP_KEY, OpenGroup, Request, Write
 from tasqueue.core.wire import encode_group
-from tasqueue.engine.plan import enqueue, enqueue_chain, new_id, prepare, submit
+from tasqueue.engine.plan import enqueue, enqueue_chain, new_id, open_group, prepare, submit
 from tasqueue.sdk.definition import Call, Spec
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Sent(NamedTuple):
     id: str
     """The ID of what it ends with: a job, a group or a chain."""
     paths: Sequence[Sequence[str]] = ()
-    """For each result its jobs: the last one saves it, the others must succeed before."""
+    """For each result the job that saves it, behind the jobs that must succeed before."""
 
 
 def linked(steps: Steps) -> Steps:
@@ -118,18 +118,48 @@ def send_flow(steps: Steps) -> Plan[Sent]:
 
     Raises:
         Unsupported: two groups follow each other, or the store has no fan-in.
+        LimitExceeded: a group is too large for what its members are.
     """
     flow = _Flow()
     part = flow.build(ready(steps))
-    # From the end to the start: an empty group calls what follows it as soon as it is opened.
-    yield from flow.opened
-    sent = Sent(part.job_ids[-1] if part.job_ids else "", part.paths)
+    groups = flow.groups()
+    for group in groups:
+        yield from open_group(group)
+    sent = Sent(part.jobs[-1].opts.id if part.jobs else "", part.paths)
     if isinstance(steps[-1], Fan):
         sent = sent._replace(id=new_id())
         yield Write(GROUP_KEY + sent.id, encode_group(_written(sent.id, part)))
-    if part.heads:
-        yield from submit([prepare(job) for job in part.heads])
+    seals = [group.group_id for group in groups if group.members]
+    if part.heads or seals:
+        yield from submit([prepare(job) for job in part.heads], seals)
     return sent
+
+
+@dataclass(eq=False, slots=True)
+class _Opening:
+    """A group with a callback, while the jobs before it are still being found."""
+
+    group_id: str
+    rows: list[list[Job]]
+    """For each member its jobs."""
+    callback: Job
+    before: list[Job] = field(default_factory=list)
+    """Jobs that lead to every member: if one fails, none of them comes."""
+
+    def mark(self) -> None:
+        """Write into the jobs where they belong."""
+        self.callback.ext = self.callback.ext | {GROUP: self.group_id}
+        for place, row in enumerate(self.rows):
+            single = len(self.before) + len(row) == 1
+            for job in row:
+                member(job, Membership(self.group_id, None if single else place))
+
+    def request(self) -> OpenGroup:
+        """Ask for the callback."""
+        before = _ids(self.before)
+        members = [[*before, *_ids(row)] for row in self.rows]
+        outer = membership(self.callback)
+        return OpenGroup(self.group_id, members, prepare(self.callback), None, outer=outer)
 
 
 @dataclass(slots=True)
@@ -138,31 +168,41 @@ class _Part:
 
     heads: list[Job] = field(default_factory=list)
     """The jobs that start it."""
-    ends: list[Job] = field(default_factory=list)
-    """For each result the job that saves it."""
+    rows: list[list[Job]] = field(default_factory=list)
+    """For each result the job that saves it, behind those that must succeed before.
+
+    What lies before a callback is left out: a callback that cannot come counts as failed.
+    """
     paths: list[list[str]] = field(default_factory=list)
-    """For each result the jobs that lead to it, the one that saves it last."""
-    job_ids: list[str] = field(default_factory=list)
+    """For each result the jobs that lead to it, all of them, the one that saves it last."""
+    jobs: list[Job] = field(default_factory=list)
     """All jobs, in the order in which they may start."""
+    ahead: list[_Opening] = field(default_factory=list)
+    """The groups whose members nothing but jobs of this part's start lead to."""
 
     def add(self, other: _Part) -> None:
         """Put another part beside this one."""
         self.heads += other.heads
-        self.ends += other.ends
+        self.rows += other.rows
         self.paths += other.paths
-        self.job_ids += other.job_ids
-
-    def after(self, heads: list[Job], job_ids: list[str]) -> _Part:
-        """This part behind jobs that all lead to it."""
-        paths = [[*job_ids, *path] for path in self.paths]
-        return _Part(heads, self.ends, paths, [*job_ids, *self.job_ids])
+        self.jobs += other.jobs
+        self.ahead += other.ahead
 
 
 class _Flow:
     """A flow on its way, built from its end to its start."""
 
     def __init__(self) -> None:
-        self.opened: list[OpenGroup] = []
+        self._opened: list[_Opening] = []
+
+    def groups(self) -> list[OpenGroup]:
+        """The groups to be opened, in that order.
+
+        From the end to the start: an empty group calls what follows it as soon as it is opened.
+        """
+        for opening in self._opened:
+            opening.mark()
+        return [opening.request() for opening in self._opened]
 
     def build(self, steps: Steps) -> _Part:
         """Make jobs of steps."""
@@ -181,34 +221,58 @@ class _Flow:
 
     def _fan(self, fan: Fan, following: _Part | None) -> _Part:
         """Make jobs of a group, and have them call the job that follows, if there is one."""
-        place = len(self.opened)
+        place = len(self._opened)
         part = _Part()
         for steps in fan.members:
             part.add(self.build(steps))
         if following is None:
             return part
         (callback,) = following.heads
-        group_id = new_id()
-        callback.ext = callback.ext | {GROUP: group_id}
-        self.opened.insert(place, OpenGroup(group_id, part.paths, prepare(callback), None))
-        return following.after(part.heads, part.job_ids)
+        opening = _Opening(new_id(), part.rows, callback)
+        self._opened.insert(place, opening)
+        ahead, jobs = [opening, *part.ahead], [*part.jobs, *following.jobs]
+        paths = _behind(part.jobs, following.paths)
+        return _Part(part.heads, following.rows, paths, jobs, ahead)
 
 
 def _before(call: Call, following: _Part | None) -> _Part:
     """Make a job of a call, and have it release what follows."""
     job = call.job(new_id())
-    job_id = job.opts.id
+    if ARROW in job.opts.id:
+        msg = f"job ID {job.opts.id!r} has a {ARROW!r}, which no job of a group may have"
+        raise ConfigurationError(msg)
     if following is None:
-        return _Part([job], [job], [[job_id]], [job_id])
+        return _Part([job], [[job]], [[job.opts.id]], [job])
     job.on_success = following.heads
-    return following.after([job], [job_id])
+    for opening in following.ahead:
+        opening.before.insert(0, job)
+    rows = [[job, *row] for row in following.rows]
+    paths = _behind([job], following.paths)
+    return _Part([job], rows, paths, [job, *following.jobs], following.ahead)
+
+
+def _behind(jobs: Sequence[Job], paths: list[list[str]]) -> list[list[str]]:
+    before = _ids(jobs)
+    return [[*before, *path] for path in paths]
+
+
+def _ids(jobs: Sequence[Job]) -> list[str]:
+    return [job.opts.id for job in jobs]
 
 
 def _written(group_id: str, part: _Part) -> GroupMessage:
     """A group's record. All its jobs count as members, for each can fail it.
 
-    The jobs that it lists are those whose results are the group's.
+    The jobs that it lists are those whose results are the group's; a large group lists none.
     """
-    meta = GroupMeta(group_id, job_status=dict.fromkeys(part.job_ids, JobStatus.QUEUED))
-    group = Group(part.ends, GroupOpts(id=group_id))
-    return GroupMessage(meta, group if len(part.ends) <= MAX_GROUP_WRITTEN else None)
+    ends = [row[-1] for row in part.rows]
+    meta = GroupMeta(group_id, job_status=dict.fromkeys(_ids(part.jobs), JobStatus.QUEUED))
+    if len(ends) <= MAX_GROUP_WRITTEN:
+        return GroupMessage(meta, Group(ends, GroupOpts(id=group_id)))
+    if len(part.jobs) != len(ends):
+        msg = (
+            f"a group of more than {MAX_GROUP_WRITTEN:,} members holds single jobs, with nothing "
+            "before them: let a task follow it, or split it"
+        )
+        raise LimitExceeded(msg)
+    return GroupMessage(meta, None)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
+from tasqueue.core import lifecycle
 from tasqueue.core.errors import (
     ArgumentError,
     JobError,
@@ -18,7 +19,7 @@ from tasqueue.core.errors import (
 )
 from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
 from tasqueue.core.lifecycle import ERROR
-from tasqueue.core.ports import JOB_KEY, Parked, Pause, Read, Request, Workers
+from tasqueue.core.ports import JOB_KEY, Parked, Pause, Read, Request, Sweep, Workers
 from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import SYSTEM
 
@@ -27,6 +28,7 @@ Plan = Generator[Request, Any, T]
 
 _FIRST_LOOK: Final = 0.005
 _LAST_LOOK: Final = 0.5
+_SWEEP: Final = 0.1
 _PATIENCE: Final = 5.0
 _PAGE: Final = 500
 
@@ -69,6 +71,12 @@ class Wait:
                 raise ResultTimeout(msg)
         yield Pause(job_id, left)
         self.look = min(self.look * 1.5, _LAST_LOOK)
+
+    def sweep(self, message: JobMessage | None, before: Sequence[str]) -> Plan[None]:
+        """Where a group is waited for, look for members of Go's workers, which tell nobody."""
+        awaited = before or (message is not None and lifecycle.closes(message.job))
+        if awaited and self.look > _SWEEP:
+            yield Sweep()
 
     def _look_for_worker(self, message: JobMessage, waited: float) -> Plan[None]:
         """Say once which command starts a worker, if the job lacks one."""
@@ -171,8 +179,7 @@ def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[JobMe
     while True:
         (message,) = yield from look_up([job_id])
         if message is not None and message.status in FINAL_STATUSES:
-            if message.status == JobStatus.FAILED:  # a failure before it says more
-                yield from _still_before(before)
+            yield from _no_failure_before(message, before)
             return finished(message)
         if message is None:
             before = yield from _still_before(before)
@@ -180,20 +187,31 @@ def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[JobMe
                 (message,) = yield from look_up([job_id])
                 if message is None:
                     raise unknown("job", job_id)
+        yield from wait.sweep(message, before)
         yield from wait.pause(message, job_id)
 
 
-def _still_before(job_ids: Sequence[str]) -> Plan[list[str]]:
-    """Those of the jobs that have not succeeded yet."""
-    found = yield from look_up(job_ids)
-    for message in found:
-        if message is not None:
-            finished(message)
-    return [
-        job_id
-        for job_id, message in zip(job_ids, found, strict=True)
-        if message is None or message.status != JobStatus.SUCCESSFUL
-    ]
+def _still_before(job_ids: Sequence[str]) -> Plan[Sequence[str]]:
+    """The jobs, while they may not all have succeeded; the last of them are looked at first.
+
+    What comes before one that waits or runs needs no look: a callback fails with its group.
+    """
+    all_there = True
+    for end in range(len(job_ids), 0, -_PAGE):
+        found = yield from look_up(job_ids[max(end - _PAGE, 0) : end])
+        known = [finished(message) for message in found if message is not None]
+        if any(message.status != JobStatus.SUCCESSFUL for message in known):
+            return job_ids
+        all_there = all_there and len(known) == len(found)
+    return () if all_there else job_ids
+
+
+def _no_failure_before(message: JobMessage, job_ids: Sequence[str]) -> Plan[None]:
+    """Where a job has failed, a failure before it says more."""
+    if message.status == JobStatus.FAILED:
+        for one in (yield from look_up(job_ids)):
+            if one is not None:
+                finished(one)
 
 
 def saved(job_ids: Sequence[str]) -> Plan[list[bytes | None]]:

@@ -6,6 +6,7 @@ from tasqueue.brokers import MemoryBroker
 from tasqueue.drivers.memory import MemoryStore
 from tasqueue.results import MemoryResults
 from tests.contract.broker_contract import BrokerContract
+from tests.contract.fanin_contract import FanInContract
 from tests.contract.lease_contract import LeaseContract
 from tests.contract.results_contract import ResultsContract
 from tests.contract.store_contract import StoreContract
@@ -24,6 +25,12 @@ class TestMemoryResults(ResultsContract):
 
 
 class TestMemoryStore(StoreContract, LeaseContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestMemoryFanIn(FanInContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()

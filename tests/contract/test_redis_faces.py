@@ -15,6 +15,7 @@ from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.process import here
 from tasqueue.results.redis_results import RedisResults
 from tests.contract.broker_contract import BrokerContract
+from tests.contract.fanin_contract import FanInContract
 from tests.contract.lease_contract import LeaseContract
 from tests.contract.results_contract import ResultsContract
 from tests.contract.store_contract import StoreContract
@@ -41,6 +42,12 @@ class TestRedisBroker(BrokerContract):
 
 class TestRedisResults(ResultsContract):
     """The clauses of the contract."""
+
+
+class TestRedisFanIn(FanInContract):
+    @pytest.fixture
+    def store(self, results: RedisResults) -> RedisStore:
+        return results.store
 
 
 class TestRedisStore(StoreContract, LeaseContract):

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from tasqueue.core.errors import BackendRejected, BackendUnavailable, Unsupported
+from tasqueue.core.errors import BackendRejected, BackendUnavailable
 from tasqueue.core.ports import (
     BlockingStore,
     Forget,
-    GroupResults,
     Lease,
     Listing,
-    OpenGroup,
     Pending,
     Push,
     Read,
@@ -40,13 +38,6 @@ def test_it_is_a_store_for_either_world(redis_url: str) -> None:
     assert isinstance(store, Store)
     assert isinstance(store, BlockingStore)
     assert lease.worker_id != store.lease(WorkerInfo(queues=(Q,))).worker_id
-
-
-async def test_fan_in_says_where_it_works_today(store: RedisStore) -> None:
-    assert not store.fan_in
-    for request in (OpenGroup("g", [], None, None), GroupResults("g")):
-        with pytest.raises(Unsupported, match="memory://"):
-            await store.perform(request)
 
 
 async def test_forgetting_a_job_forgets_no_other(store: RedisStore, redis_client: Any) -> None:

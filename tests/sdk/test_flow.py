@@ -293,35 +293,35 @@ def test_a_group_may_mix_tuples_and_signatures(memory_shop: Shop) -> None:
 # -- fan-in --------------------------------------------------------------------------------------
 
 
-def test_a_task_behind_a_group_gets_the_list_of_its_results(memory_shop: Shop) -> None:
-    job = memory_shop.add.group([(1, 2), (3, 4), (5, 6)]).then(memory_shop.total).delay()
+def test_a_task_behind_a_group_gets_the_list_of_its_results(shop: Shop) -> None:
+    job = shop.add.group([(1, 2), (3, 4), (5, 6)]).then(shop.total).delay()
     assert job.get(timeout=PATIENCE) == 21
-    assert memory_shop.app.job(job.id).get(timeout=PATIENCE) == 21
+    assert shop.app.job(job.id).get(timeout=PATIENCE) == 21
 
 
-def test_a_flow_goes_in_fans_out_and_on(memory_shop: Shop) -> None:
-    add, mul, total = memory_shop.add, memory_shop.mul, memory_shop.total
-    fan = memory_shop.app.group(mul.partial(10), mul.partial(100), add.s(1, 1).then(mul, 3))
+def test_a_flow_goes_in_fans_out_and_on(shop: Shop) -> None:
+    add, mul, total = shop.add, shop.mul, shop.total
+    fan = shop.app.group(mul.partial(10), mul.partial(100), add.s(1, 1).then(mul, 3))
     job = add.s(1, 2).then(fan).then(total).then(mul, 2).delay()
     assert job.get(timeout=PATIENCE) == (30 + 300 + 6) * 2
-    again = memory_shop.app.chain(add.s(1, 2), fan, total).delay()
+    again = shop.app.chain(add.s(1, 2), fan, total).delay()
     assert again.get(timeout=PATIENCE) == 336
 
 
-def test_an_empty_group_releases_what_follows_at_once(memory_shop: Shop) -> None:
-    assert memory_shop.add.group([]).then(memory_shop.total).delay().get(timeout=PATIENCE) == 0
+def test_an_empty_group_releases_what_follows_at_once(shop: Shop) -> None:
+    assert shop.add.group([]).then(shop.total).delay().get(timeout=PATIENCE) == 0
 
 
-def test_a_failed_member_fails_whoever_waits_for_what_follows(memory_shop: Shop) -> None:
-    group = memory_shop.app.group(memory_shop.add.s(1, 2), memory_shop.fail.s(9))
-    job = group.then(memory_shop.total).delay()
+def test_a_failed_member_fails_whoever_waits_for_what_follows(shop: Shop) -> None:
+    group = shop.app.group(shop.add.s(1, 2), shop.fail.s(9))
+    job = group.then(shop.total).delay()
     with pytest.raises(JobFailed, match="no 9"):
         job.get(timeout=PATIENCE)
     assert job.status() == JobStatus.FAILED
 
 
-def test_a_group_with_a_callback_is_one_member_of_another_group(memory_shop: Shop) -> None:
-    add, mul, total, app = memory_shop.add, memory_shop.mul, memory_shop.total, memory_shop.app
+def test_a_group_with_a_callback_is_one_member_of_another_group(shop: Shop) -> None:
+    add, mul, total, app = shop.add, shop.mul, shop.total, shop.app
     inner = add.group([(1, 2), (3, 4)]).then(total)
     group = app.group(mul.s(1), inner, inner.then(mul, 10), app.group(inner, mul.s(4)))
     sent = group.delay()
@@ -330,8 +330,8 @@ def test_a_group_with_a_callback_is_one_member_of_another_group(memory_shop: Sho
     assert group.then(total).then(mul).delay().get(timeout=PATIENCE) == 260
 
 
-def test_a_failure_inside_a_nested_group_reaches_whoever_waits_outside(memory_shop: Shop) -> None:
-    add, fail, total, app = memory_shop.add, memory_shop.fail, memory_shop.total, memory_shop.app
+def test_a_failure_inside_a_nested_group_reaches_whoever_waits_outside(shop: Shop) -> None:
+    add, fail, total, app = shop.add, shop.fail, shop.total, shop.app
     inner = app.group(add.s(1, 2), fail.s(8)).then(total)
     for outer in (app.group(add.s(1, 2), inner), app.group(inner, add.s(1, 2)).then(total)):
         with pytest.raises(JobFailed, match="no 8"):
@@ -342,8 +342,8 @@ def test_a_failure_inside_a_nested_group_reaches_whoever_waits_outside(memory_sh
     assert found[1].message == "no 8"
 
 
-def test_empty_groups_call_what_follows_however_deep_they_lie(memory_shop: Shop) -> None:
-    total, mul, app = memory_shop.total, memory_shop.mul, memory_shop.app
+def test_empty_groups_call_what_follows_however_deep_they_lie(shop: Shop) -> None:
+    total, mul, app = shop.total, shop.mul, shop.app
     empty = app.group([]).then(total)
     flow = app.group(empty, empty.then(mul), app.group(empty)).then(total).then(
         app.group([]).then(total)
@@ -352,22 +352,15 @@ def test_empty_groups_call_what_follows_however_deep_they_lie(memory_shop: Shop)
         assert flow.delay().get(timeout=PATIENCE) == 0
 
 
-def test_a_flow_may_end_with_another_group(memory_shop: Shop) -> None:
-    add, mul, total, app = memory_shop.add, memory_shop.mul, memory_shop.total, memory_shop.app
+def test_a_flow_may_end_with_another_group(shop: Shop) -> None:
+    add, mul, total, app = shop.add, shop.mul, shop.total, shop.app
     fans = add.group([(1, 2), (3, 4)]).then(total) | app.group(mul.partial(2), mul.partial(3))
     assert fans.delay().get(timeout=PATIENCE) == [20, 30]
 
 
-def test_two_groups_in_a_row_need_a_task_between(memory_shop: Shop) -> None:
-    mul, total, app = memory_shop.mul, memory_shop.total, memory_shop.app
+def test_two_groups_in_a_row_need_a_task_between(shop: Shop) -> None:
+    mul, total, app = shop.mul, shop.total, shop.app
     first, second = app.group(mul.s(1), mul.s(2)), app.group(mul.partial(3), mul.partial(4))
     assert first.then(total).then(mul).delay().get(timeout=PATIENCE) == 12
     with pytest.raises(Unsupported, match="between"):
         app.chain(first, second, total).delay()
-
-
-def test_a_back_end_without_fan_in_says_so_in_one_sentence(redis_url: str) -> None:
-    with App(redis_url) as app:
-        shop = Shop(app)
-        with pytest.raises(Unsupported, match=r"redis:// cannot run a task when a group"):
-            shop.add.group([(1, 2)]).then(shop.total).delay()

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import DecodeError
+from tasqueue.core.group import ARROW
 from tasqueue.core.job import FINAL_STATUSES, JobStatus
 from tasqueue.core.ports import JOB_KEY, GroupResults, Lost, OpenGroup, Push
 from tasqueue.core.wire import decode_job, encode_job
@@ -26,7 +27,6 @@ from tasqueue.drivers.redis.keys import OPEN_GROUPS, RESULT, group_key
 
 _LOOK: Final = 2_000
 """Jobs that one sweep looks at; what is left waits for the next."""
-_ARROW: Final = ">"
 
 
 class Member(NamedTuple):
@@ -42,7 +42,7 @@ class Member(NamedTuple):
 
 def open_group(request: OpenGroup, ttl_ms: int) -> Steps[None]:
     """Make a group known, a call after the other; its last `Submit` seals it."""
-    names = [_ARROW.join(path) for path in request.members]
+    names = [ARROW.join(path) for path in request.members]
     start, fields = 0, _fields(request, ttl_ms)
     for portion in list(portions(names, len)) or [[]]:
         args = (request.group_id, start, len(names), len(fields), *fields, *portion)
@@ -154,7 +154,7 @@ class Sweeper:
         if fired is not None:
             yield from self._close(group_id, [text(one) for one in callbacks if one is not None])
             return b"0", 1, 0
-        paths = [text(name).split(_ARROW) for name in names]
+        paths = [text(name).split(ARROW) for name in names]
         ended = yield from _ended(paths)
         taken = 0
         for portion in portions(ended, lambda one: len(one.name) + len(one.saved or b"")):
@@ -189,7 +189,7 @@ def _ended(paths: Sequence[Sequence[str]]) -> Steps[list[Member]]:
     records = yield from _read(JOB_KEY, failed.values())
     ended: list[Member] = []
     for path in paths:
-        name, last = _ARROW.join(path), path[-1]
+        name, last = ARROW.join(path), path[-1]
         if last in failed:
             ended.append(Member(name, failed=True, saved=records.get(failed[last])))
         elif states.get(last) == JobStatus.SUCCESSFUL:

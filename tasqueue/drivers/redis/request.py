@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tasqueue.core.durability import ACK, strongest
+from tasqueue.core.job import DEFAULT_QUEUE
 from tasqueue.core.ports import (
     JOB_KEY,
     Forget,
@@ -90,9 +91,8 @@ def _submit(request: Submit, _keep: KeepOpts) -> Steps[list[bool]]:
     pushed = [False] * len(request.pushes)
     calls = [(q, part) for q, entries in by_queue.items() for part in portions(entries, _weight)]
     seals = list(portions(request.seals, len))
-    if calls and seals:
-        # The last jobs and the seal in one step; further seals follow in calls without jobs.
-        calls += [(calls[-1][0], []) for _ in seals[1:]]
+    # The last jobs and the seal in one step; further seals follow in calls without jobs.
+    calls += [(DEFAULT_QUEUE, []) for _ in seals[1 if calls else 0 :]]
     for at, (queue, portion) in enumerate(calls, len(seals) - len(calls)):
         # A call after the other: a lost answer leaves the rest of them unsent.
         pushes = [push for _, push in portion]
