@@ -17,6 +17,7 @@ from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.process import parse
 from tests.faults import diary
 from tests.faults.diary import Note
+from tests.faults.failpoint import EXIT
 from tests.faults.load import QUEUE, Fate, Load
 from tests.faults.oracle import RSS_LIMIT, Verdict, judge
 from tests.faults.witness import AOF, Witness, listen
@@ -71,6 +72,10 @@ class Hand:
     def notes(self, event: str = "") -> list[Note]:
         return [note for note in diary.read([self.diary]) if event in {"", note.event}]
 
+    def up_or_gone(self) -> bool:
+        """Whether it works, or has ended already."""
+        return bool(self.notes("ready")) or self.process.poll() is not None
+
     def kill(self) -> None:
         """``kill -9``."""
         self.process.kill()
@@ -89,7 +94,7 @@ class Hand:
         """End in good order; returns the exit code."""
         if self.process.poll() is None:
             self.resume()
-            until(lambda: self.notes("ready") or self.process.poll() is not None, "its start")
+            until(self.up_or_gone, "its start")
             self.term()
         return self.process.wait(timeout=PATIENCE)
 
@@ -123,7 +128,11 @@ class Site:
         **flags: object,
     ) -> list[Hand]:
         """Start workers; ``fail`` is a failpoint, which one of them will die at."""
-        return [self._hire(url or self.server.url, fail, env or {}, flags) for _ in range(count)]
+        made = [self._hire(url or self.server.url, fail, env or {}, flags) for _ in range(count)]
+        for hand in made:
+            until(hand.up_or_gone, "a worker")
+            assert hand.process.poll() in {None, EXIT}, hand.log[-3000:]
+        return made
 
     def _hire(self, url: str, fail: str, env: dict[str, str], flags: dict[str, object]) -> Hand:
         name = f"worker-{len(self.hands)}"
@@ -165,11 +174,12 @@ class Site:
         parked = sum(store.llen(keys.parked_jobs(n.decode())) for n in store.smembers(keys.parked))
         return int(store.zcard("tq:res:success") + store.zcard("tq:res:failed") + parked)
 
-    def progress(self, load: Load, step: Callable[[], None]) -> None:
-        """Do a harm, and wait for some job to end after it, if there is one left."""
+    def progress(self, harm: Callable[[], object], load: Load | None = None) -> None:
+        """Do harm, and wait for some job to end after it; of a load, if any is left."""
         before = self.ended()
-        step()
-        until(lambda: self.ended() > before or self.ended() >= len(load.fates), "progress")
+        harm()
+        all_of_it = len(load.fates) if load else before + 1
+        until(lambda: self.ended() >= min(before + 1, all_of_it), "progress")
 
     def finish(self, load: Load, *, within: float = PATIENCE) -> Verdict:
         """Wait for the end of all work, stop the workers in good order, and judge."""

@@ -86,8 +86,24 @@ async def block(payload: bytes, ctx: JobContext) -> None:
     ctx.save(payload)
 
 
+async def hoard(payload: bytes, ctx: JobContext) -> None:
+    """Take every file descriptor there is, for ``ms`` milliseconds."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    taken: list[int] = []
+    try:
+        while True:
+            taken.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        await asyncio.sleep(_of(payload)["ms"] / 1000)
+    finally:
+        for one in taken:
+            os.close(one)
+    ctx.save(payload)
+
+
 TASKS: Final[dict[str, Handler]] = {
-    handler.__name__: handler for handler in (work, flaky, bad, gated, crash, block)
+    handler.__name__: handler for handler in (work, flaky, bad, gated, crash, block, hoard)
 }
 
 

@@ -36,7 +36,7 @@ def test_row_23_replies_that_are_lost_with_their_connection_lose_nothing(
     load = mixture(4, ms=30)
     _working_through(here, proxy, load, concurrency=4)
     for _ in range(4):
-        here.progress(load, lambda: proxy.weather(cut_replies=2))
+        here.progress(lambda: proxy.weather(cut_replies=2), load)
     assert not here.finish(load)
 
 
@@ -69,7 +69,7 @@ def test_row_24_reset_connections_lose_nothing(here: Site, proxy: FaultProxy) ->
     load = mixture(4, ms=30)
     _working_through(here, proxy, load, concurrency=4)
     for _ in range(5):
-        here.progress(load, proxy.reset)
+        here.progress(proxy.reset, load)
     assert not here.finish(load)
 
 

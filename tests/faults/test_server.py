@@ -27,7 +27,7 @@ def test_row_16_a_killed_server_with_a_journal_loses_nothing(here: Site) -> None
     here.hire(concurrency=4)
     until(lambda: here.started() >= 3, "the first runs")
     for _ in range(2):
-        here.progress(load, lambda: _kill_server(here))
+        here.progress(lambda: _kill_server(here), load)
     assert not here.finish(load)
 
 
@@ -36,7 +36,7 @@ def test_row_16_a_server_killed_ten_times_loses_nothing(here: Site) -> None:
     load = mixture(40, ms=20).send(here.server.url)
     here.hire(2, concurrency=4)
     for _ in range(10):
-        here.progress(load, lambda: _kill_server(here))
+        here.progress(lambda: _kill_server(here), load)
     assert not here.finish(load)
     assert here.notes("rescued") == []
 
@@ -64,7 +64,7 @@ def _restarts(here: Site, count: int) -> None:
     here.hire(concurrency=4)
     until(lambda: here.started() >= 1, "the first run")
     for _ in range(count):
-        here.progress(load, here.server.restart)
+        here.progress(here.server.restart, load)
     assert not here.finish(load)
 
 

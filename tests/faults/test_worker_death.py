@@ -44,7 +44,7 @@ def test_row_02_every_worker_killed_in_turn_loses_nothing(here: Site) -> None:
     kills = 8
     here.hire(2, concurrency=BATCH)
     for turn in range(kills):
-        here.progress(load, here.hands[turn].kill)
+        here.progress(here.hands[turn].kill, load)
         here.hire(concurrency=BATCH)
     assert not here.finish(load)
     runs = diary.runs(here.notes()).total()

@@ -5,11 +5,19 @@ The environment may ask for a failpoint: ``TQ_FAIL=settle:after:3``, ``TQ_FAIL_O
 
 import argparse
 import asyncio
+import itertools
 import logging
 import os
 import signal
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import time_machine
 
 from tasqueue import Server, ServerOpts, TaskOpts
 from tasqueue.brokers.redis_broker import RedisBroker
@@ -32,6 +40,27 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--lease", type=float, default=3.0)
     parser.add_argument("--grace", type=float, default=10.0)
     return parser.parse_args()
+
+
+@contextmanager
+def _clock() -> Iterator[None]:
+    """Turn this process's clock by ``TQ_CLOCK`` seconds; "jumping" is an hour to and fro."""
+    turn = os.environ.get("TQ_CLOCK", "")
+    if not turn:
+        yield
+        return
+    # Real seconds, whatever the clock says: time-machine leaves the monotonic clock alone.
+    now = time.time()
+    with time_machine.travel(now + float(turn if turn != "jumping" else 0), tick=True) as traveller:
+        if turn == "jumping":
+            threading.Thread(target=_jump, args=(traveller,), daemon=True).start()
+        yield
+
+
+def _jump(traveller: Any) -> None:
+    for turn in itertools.cycle((3600, -3600)):
+        time.sleep(0.5)
+        traveller.shift(turn)
 
 
 async def main() -> None:
@@ -60,4 +89,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    with _clock():
+        sys.exit(asyncio.run(main()))
