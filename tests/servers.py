@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -80,12 +81,15 @@ class Valkey:
         options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_binary(), "--port", str(self.port), "--dir", str(self._folder), *options],
+                self._command(options),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         self._wait_until_it_serves()
+
+    def _command(self, options: list[str]) -> list[str]:
+        return [_binary(), "--port", str(self.port), "--dir", str(self._folder), *options]
 
     def stop(self) -> None:
         """End it in good order; with AOF nothing is lost."""
@@ -127,6 +131,47 @@ class Valkey:
                     time.sleep(0.02)
                 else:
                     return
+
+
+class Sentinel(Valkey):
+    """A sentinel that watches one primary, and by itself decides who is the next one."""
+
+    def __init__(self, folder: Path, *, name: str, primary: Valkey) -> None:
+        self._file = folder / "sentinel.conf"
+        self._file.write_text(
+            f"sentinel monitor {name} 127.0.0.1 {primary.port} 1\n"
+            f"sentinel down-after-milliseconds {name} 500\n"
+            f"sentinel failover-timeout {name} 2000\n"
+        )
+        self._name = name
+        super().__init__(folder, aof=False, options={})
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://127.0.0.1:{self.port}/{self._name}/0"
+
+    def knows(self) -> dict[str, str]:
+        """What it knows of the primary."""
+        with self.client() as client:
+            ask: Any = client.execute_command
+            flat = ask("SENTINEL", "MASTER", self._name)
+        text = [part.decode() for part in flat]
+        return dict(zip(text[::2], text[1::2], strict=True))
+
+    def _command(self, options: list[str]) -> list[str]:
+        del options
+        return [_binary(), str(self._file), "--sentinel", "--port", str(self.port)]
+
+
+@contextmanager
+def sentinel(primary: Valkey, name: str = "main") -> Iterator[Sentinel]:
+    """Run a sentinel."""
+    with tempfile.TemporaryDirectory(prefix="tasqueue-sentinel-") as folder:
+        server = Sentinel(Path(folder), name=name, primary=primary)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -14,8 +14,12 @@ from tasqueue.core.ports import BlockingStore, Broker, Results, Store
 MEMORY: Final = "memory"
 VARIABLE: Final = "TASQUEUE_URL"
 _REDIS: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
-_EXAMPLES: Final = "redis://HOST:6379/0, rediss://, valkey://, unix:// or memory://"
-_LATER: Final = frozenset({"redis+sentinel", "redis+cluster", "nats", "sqlite"})
+_SENTINEL: Final = frozenset(f"{kind}+sentinel" for kind in _REDIS)
+_EXAMPLES: Final = (
+    "redis://HOST:6379/0, rediss://, valkey://, unix://, redis+sentinel://HOST,HOST/NAME/0 "
+    "or memory://"
+)
+_LATER: Final = frozenset({"redis+cluster", "nats", "sqlite"})
 
 
 class ClientStore(Store, BlockingStore, Protocol):
@@ -46,7 +50,7 @@ def chosen_url(url: str | None) -> str:
     if kind in _LATER:
         msg = f"{kind}:// (from {where}) comes with a later version: use redis:// or memory://"
         raise Unsupported(msg)
-    if kind != MEMORY and kind not in _REDIS:
+    if kind != MEMORY and kind not in _REDIS | _SENTINEL:
         msg = f"{shown(found)!r} (from {where}) is not the address of a back end: use {_EXAMPLES}"
         raise ConfigurationError(msg)
     return found

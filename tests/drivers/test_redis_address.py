@@ -31,6 +31,7 @@ from tasqueue.drivers.redis import Address
 )
 def test_a_url_is_read(url: str, kind: str, options: dict[str, Any], shown: str) -> None:
     address = Address.from_url(url)
+    assert address.sentinels is None
     assert (address.kind, dict(address.options), address.shown) == (kind, options, shown)
     address.blocking_wire().disconnect()
     address.async_wire()
@@ -48,6 +49,17 @@ def test_a_url_is_read(url: str, kind: str, options: dict[str, Any], shown: str)
         "redis://h/zero",
         "redis://h?colour=red",
         "redis://h?db=-1",
+        "redis://h,i",
+        "redis+sentinel://h",
+        "redis+sentinel://h/name/zero",
+        "redis+sentinel://h:port/name",
+        "redis://h?sentinel_password=x",
+        "unix+sentinel://h/name",
+        "redis+",
+        "redis+://h",
+        "redis+other://h",
+        "redis+cluster://h/1",
+        "redis+cluster://h?db=1",
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
@@ -55,7 +67,7 @@ def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
         Address.from_url(url)
 
 
-@pytest.mark.parametrize("scheme", ["redis+cluster", "redis+sentinel", "rediss+sentinel"])
+@pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster"])
 def test_what_is_not_supported_yet_says_so(scheme: str) -> None:
     with pytest.raises(Unsupported, match="not supported yet"):
         Address.from_url(f"{scheme}://h")
@@ -72,6 +84,40 @@ def test_no_secret_is_ever_shown(secret: str) -> None:
         with pytest.raises(ConfigurationError) as caught:
             Address.from_url(bad)
         assert canary not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "service", "db", "shown"),
+    [
+        (
+            "redis+sentinel://u:p@h,i:1,[::1]:2/name/3?sentinel_username=v&sentinel_password=w",
+            (("h", 26379), ("i", 1), ("::1", 2)),
+            "name",
+            3,
+            "redis+sentinel://h:26379,i:1,[::1]:2/name/3",
+        ),
+        (
+            "rediss+sentinel://h/name",
+            (("h", 26379),),
+            "name",
+            0,
+            "rediss+sentinel://h:26379/name/0",
+        ),
+    ],
+)
+def test_a_url_of_sentinels_is_read(
+    url: str, hosts: tuple[Any, ...], service: str, db: int, shown: str
+) -> None:
+    address = Address.from_url(url)
+    assert address.sentinels is not None
+    assert (address.sentinels.hosts, address.sentinels.service) == (hosts, service)
+    assert (address.db, address.shown) == (db, shown)
+    assert address.kind == url.partition("+")[0]
+    assert "password" not in repr(address)
+    if "u:p" in url:
+        assert address.options["password"] == "p"
+        assert address.sentinel_options == {"username": "v", "password": "w"}
+    address.blocking_wire().disconnect()
 
 
 def test_tls_checks_the_certificate_and_the_host() -> None:

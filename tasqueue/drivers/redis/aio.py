@@ -18,8 +18,9 @@ from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, TIMEOUT, Address
 from tasqueue.drivers.redis.calling import Calls
 from tasqueue.drivers.redis.command import Arg, Command, Steps, pack, some_lost
 from tasqueue.drivers.redis.durability import TAIL, is_confirmed
-from tasqueue.drivers.redis.error import translate
+from tasqueue.drivers.redis.error import has_moved, translate
 from tasqueue.drivers.redis.outage import Outage
+from tasqueue.drivers.redis.wire import arrived
 
 T = TypeVar("T")
 
@@ -71,6 +72,8 @@ class Line:
                 again = next(repair)
                 while True:
                     again = repair.send(await self._once(pack(again), len(again), patience))
+        if has_moved(replies):
+            await self.close()
         if self._outage:
             self._outage.answered(commands, replies)
         return replies
@@ -109,10 +112,8 @@ class Line:
 
     async def _look(self) -> None:
         """Drop a connection that the server has closed meanwhile."""
-        # redis-py 8 renamed it.
-        look = getattr(self._wire, "can_read", None) or self._wire.can_read_destructive
         try:
-            stale = await look()
+            stale = await arrived(self._wire)
         except (RedisError, OSError):
             stale = True
         if stale:

@@ -13,11 +13,12 @@ from redis.exceptions import ConnectionError as LostConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from tasqueue.core.errors import BackendError
-from tasqueue.drivers.redis.address import Address, BlockingWire
+from tasqueue.drivers.redis.address import Address
 from tasqueue.drivers.redis.calling import Calls
 from tasqueue.drivers.redis.command import Command, Steps, pack, some_lost
-from tasqueue.drivers.redis.error import translate
+from tasqueue.drivers.redis.error import has_moved, translate
 from tasqueue.drivers.redis.outage import Outage
+from tasqueue.drivers.redis.wire import BlockingWire
 
 T = TypeVar("T")
 
@@ -80,6 +81,8 @@ class BlockingDriver:
                 again = next(repair)
                 while True:
                     again = repair.send(self._once(pack(again), len(again)))
+        if has_moved(replies):
+            self._line().drop()
         if self._outage:
             self._outage.answered(commands, replies)
         return replies

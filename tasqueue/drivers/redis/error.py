@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from redis.exceptions import (
     AuthenticationError,
@@ -29,6 +30,7 @@ _PASSING: Final = frozenset(
 )  # fmt: skip
 """First words of error replies of a server that cannot serve now."""
 
+_DEMOTED: Final = frozenset({"READONLY", "MASTERDOWN", "UNBLOCKED"})
 _PASSING_KINDS: Final = {
     "BusyLoadingError": "LOADING",
     "ReadOnlyError": "READONLY",
@@ -91,6 +93,11 @@ def translate(error: BaseException, address: str, origin: str) -> BackendError:
         f"Cannot reach the broker at {address} ({_reason(error)}). {_hint(origin)}"
         "Start Redis, correct the address, or use memory://."
     )
+
+
+def has_moved(replies: Sequence[Any]) -> bool:
+    """Whether a server says that it is not the primary any more: one connects anew to the next."""
+    return any(isinstance(one, BackendUnavailable) and one.word in _DEMOTED for one in replies)
 
 
 def _from_reply(text: str, address: str) -> BackendError:
