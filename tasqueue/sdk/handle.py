@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
@@ -29,10 +30,67 @@ from tasqueue.sdk.waiting import (
 )
 
 R_co = TypeVar("R_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Handle(ABC, Generic[T_co]):
+    """What the handles of jobs, groups and chains have in common."""
+
+    __slots__ = ()
+    client: Client
+
+    def get(self, timeout: float | None = None) -> T_co:
+        """Wait for the end, and return what came of it; ``timeout`` is in seconds, None no limit.
+
+        A group gives what its members returned, in order, with ``on_failure="continue"`` the
+        errors of failed members among it; a chain gives what its last job returned.
+
+        Raises:
+            JobFailed: a job used up its attempts; the others of a group go on.
+            JobTimeout: a job's last attempt ran longer than its own limit.
+            ResultTimeout: the time is over; the jobs go on.
+            ResultNotFound: all succeeded, and nothing is kept of what was returned.
+            JobNotFound: there is nothing of that ID.
+            ConfigurationError: an event loop runs in this thread: await `aget`.
+        """
+        result: T_co = self.client.ask(self._outcome(timeout), "aget")
+        return result
+
+    async def aget(self, timeout: float | None = None) -> T_co:  # noqa: ASYNC109 -- as `get`
+        """As `get`, awaited."""
+        result: T_co = await self.client.aask(self._outcome(timeout))
+        return result
+
+    def status(self) -> JobStatus:
+        """Where it stands; a group and a chain are ``processing`` until they failed or succeeded.
+
+        Raises:
+            JobNotFound: there is nothing of that ID.
+        """
+        return self.client.ask(self._status(), "astatus")
+
+    async def astatus(self) -> JobStatus:
+        """As `status`, awaited."""
+        return await self.client.aask(self._status())
+
+    @abstractmethod
+    def _outcome(self, timeout: float | None) -> Plan[Any]: ...
+
+    @abstractmethod
+    def _status(self) -> Plan[JobStatus]: ...
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> Generator[None, None, NoReturn]:
+            msg = (
+                f"a {type(self).__name__} is not awaitable: send with `await ….adelay(…)`, "
+                "and get what came of it with `await handle.aget()`"
+            )
+            raise TypeError(msg)
 
 
 @dataclass(frozen=True, slots=True)
-class JobHandle(Generic[R_co]):
+class JobHandle(Handle[R_co]):
     """One job. It can be made again from its ID: ``task.job(id)``."""
 
     id: str
@@ -41,37 +99,6 @@ class JobHandle(Generic[R_co]):
     read: ReadResult = field(default=read_result, repr=False, compare=False)
     before: Sequence[str] = field(default=(), repr=False, compare=False)
     """The jobs that must succeed before this one is released, where that is known."""
-
-    def get(self, timeout: float | None = None) -> R_co:
-        """Wait for the job, and return what it returned. ``timeout`` is in seconds.
-
-        Raises:
-            JobFailed: it used up its attempts.
-            JobTimeout: its last attempt ran longer than its own limit.
-            ResultTimeout: the time is over; the job goes on.
-            ResultNotFound: it succeeded, and nothing is kept of what it returned.
-            JobNotFound: there is no such job.
-            ConfigurationError: an event loop runs in this thread: await `aget`.
-        """
-        result: R_co = self.client.ask(self._outcome(timeout), "aget")
-        return result
-
-    async def aget(self, timeout: float | None = None) -> R_co:  # noqa: ASYNC109 -- as `get`
-        """As `get`, awaited."""
-        result: R_co = await self.client.aask(self._outcome(timeout))
-        return result
-
-    def status(self) -> JobStatus:
-        """Where the job stands.
-
-        Raises:
-            JobNotFound: there is no such job.
-        """
-        return self.client.ask(self._status(), "astatus")
-
-    async def astatus(self) -> JobStatus:
-        """As `status`, awaited."""
-        return await self.client.aask(self._status())
 
     def _outcome(self, timeout: float | None) -> Plan[Any]:
         wait = Wait(timeout, self.client.hint)
@@ -87,14 +114,9 @@ class JobHandle(Generic[R_co]):
         failed = (told(one) for one in others if one and one.status == JobStatus.FAILED)
         return next(failed, JobStatus.QUEUED)
 
-    if not TYPE_CHECKING:
-
-        def __await__(self) -> Generator[None, None, NoReturn]:
-            _refuse_await("job", "delay")
-
 
 @dataclass(frozen=True, slots=True)
-class GroupHandle(Generic[R_co]):
+class GroupHandle(Handle[list[R_co]]):
     """Jobs that run side by side. It can be made again from its ID: ``app.group_job(id)``."""
 
     id: str
@@ -104,37 +126,6 @@ class GroupHandle(Generic[R_co]):
     """What reads each member's result; the last one reads all that follow."""
     each: Sequence[Sequence[str]] = field(default=(), repr=False, compare=False)
     """Where failed members give their errors: for each member its jobs, in order."""
-
-    def get(self, timeout: float | None = None) -> list[R_co]:
-        """Wait for all members; what they returned, in order. ``timeout`` is in seconds.
-
-        With ``on_failure="continue"`` the errors of failed members are among it.
-
-        Raises:
-            JobFailed: a member failed; the others go on.
-            JobTimeout: a member's last attempt ran longer than its own limit.
-            ResultTimeout: the time is over; the jobs go on.
-            ResultNotFound: all succeeded, and of one nothing is kept.
-            JobNotFound: there is no such group.
-            ConfigurationError: an event loop runs in this thread: await `aget`.
-        """
-        return self.client.ask(self._outcome(timeout), "aget")
-
-    async def aget(self, timeout: float | None = None) -> list[R_co]:  # noqa: ASYNC109 -- as `get`
-        """As `get`, awaited."""
-        return await self.client.aask(self._outcome(timeout))
-
-    def status(self) -> JobStatus:
-        """``processing`` until a member fails or all have succeeded.
-
-        Raises:
-            JobNotFound: there is no such group.
-        """
-        return self.client.ask(self._status(), "astatus")
-
-    async def astatus(self) -> JobStatus:
-        """As `status`, awaited."""
-        return await self.client.aask(self._status())
 
     def _outcome(self, timeout: float | None) -> Plan[list[Any]]:
         wait = Wait(timeout, self.client.hint)
@@ -177,51 +168,15 @@ class GroupHandle(Generic[R_co]):
         message = yield from get_group(self.id)
         return JobStatus(message.meta.status)
 
-    if not TYPE_CHECKING:
-
-        def __await__(self) -> Generator[None, None, NoReturn]:
-            _refuse_await("group", "delay")
-
 
 @dataclass(frozen=True, slots=True)
-class ChainHandle(Generic[R_co]):
+class ChainHandle(Handle[R_co]):
     """Jobs that run one by one. It can be made again from its ID: ``app.chain_job(id)``."""
 
     id: str
     """The chain's ID, the same in Go."""
     client: Client = field(repr=False, compare=False)
     read: ReadResult = field(default=read_result, repr=False, compare=False)
-
-    def get(self, timeout: float | None = None) -> R_co:
-        """Wait for the last job, and return what it returned. ``timeout`` is in seconds.
-
-        Raises:
-            JobFailed: a job of the chain failed.
-            JobTimeout: a job's last attempt ran longer than its own limit.
-            ResultTimeout: the time is over; the jobs go on.
-            ResultNotFound: all succeeded, and nothing is kept of what the last one returned.
-            JobNotFound: there is no such chain.
-            ConfigurationError: an event loop runs in this thread: await `aget`.
-        """
-        result: R_co = self.client.ask(self._outcome(timeout), "aget")
-        return result
-
-    async def aget(self, timeout: float | None = None) -> R_co:  # noqa: ASYNC109 -- as `get`
-        """As `get`, awaited."""
-        result: R_co = await self.client.aask(self._outcome(timeout))
-        return result
-
-    def status(self) -> JobStatus:
-        """``processing`` until a job fails or the last one has succeeded.
-
-        Raises:
-            JobNotFound: there is no such chain.
-        """
-        return self.client.ask(self._status(), "astatus")
-
-    async def astatus(self) -> JobStatus:
-        """As `status`, awaited."""
-        return await self.client.aask(self._status())
 
     def _outcome(self, timeout: float | None) -> Plan[Any]:
         wait = Wait(timeout, self.client.hint)
@@ -245,11 +200,6 @@ class ChainHandle(Generic[R_co]):
         if body is None:
             raise unknown("chain", self.id)
         return Walk.along(decode_chain(body).meta)
-
-    if not TYPE_CHECKING:
-
-        def __await__(self) -> Generator[None, None, NoReturn]:
-            _refuse_await("chain", "delay")
 
 
 def _result(message: JobMessage, read: ReadResult) -> Plan[Any]:
@@ -291,11 +241,3 @@ def checked(kind: str, name: object) -> str:
         return name
     msg = f"{name!r} is no ID: a {kind}'s handle is made of its `.id`, a text"
     raise ArgumentError(msg)
-
-
-def _refuse_await(what: str, method: str) -> NoReturn:
-    msg = (
-        f"a {what}'s handle is not awaitable: send with `await ….a{method}(…)`, "
-        "and get what came of it with `await handle.aget()`"
-    )
-    raise TypeError(msg)
