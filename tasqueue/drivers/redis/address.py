@@ -78,6 +78,16 @@ class Address:
         """The number of the database."""
         return int(self.options.get("db", 0))
 
+    def dangers(self) -> list[str]:
+        """What of the address itself is unsafe, for the log."""
+        if self.kind != "rediss" or self.options.get("ssl_cert_reqs", "required") == "required":
+            return []
+        line = (
+            f"{self.shown}: ssl_cert_reqs={self.options['ssl_cert_reqs']}, so anybody may pose as "
+            "this server: take it out of the URL, and name the authority with ssl_ca_certs"
+        )
+        return [line]
+
     def blocking_wire(self) -> BlockingWire:
         """Make a connection for threads; it connects when something is sent."""
         if self.sentinels is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import ssl
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -89,10 +90,24 @@ def translate(error: BaseException, address: str, origin: str) -> BackendError:
         return kind(f"{address} refused the credentials or the command: {error}. {_hint(origin)}")
     if isinstance(error, ResponseError) and not isinstance(error, ReadOnlyError):
         return _from_reply(str(error), address)
+    if distrust := _distrust(error):
+        return BackendUnavailable(
+            f"Cannot trust the certificate of the server at {address}: {distrust}. "
+            f"{_hint(origin)}Name the authority that signed it with ?ssl_ca_certs=FILE in the URL."
+        )
     return BackendUnavailable(
         f"Cannot reach the broker at {address} ({_reason(error)}). {_hint(origin)}"
         "Start Redis, correct the address, or use memory://."
     )
+
+
+def _distrust(error: BaseException | None) -> str:
+    """Why a certificate was refused; redis-py gives that error a number and no name."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message.rstrip(".")
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def has_moved(replies: Sequence[Any]) -> bool:

@@ -79,7 +79,8 @@ class RedisStore:
 
     async def advice(self) -> list[str]:
         """What of the server's settings endangers jobs; nothing that this user may not see."""
-        return await self._async.run(examine(self.address.shown))
+        lines = await self._async.run(examine(self.address.shown))
+        return [*self.address.dangers(), *lines]
 
     def lease(self, worker: WorkerInfo) -> RedisLease:
         """A worker's place in this store; nothing is sent before its first beat."""
