@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.stateful.redis_machine")
+pytest.register_assert_rewrite(
+    *[f"tests.stateful.redis_{part}" for part in ("model", "clients", "jobs", "machine")]
+)

@@ -104,7 +104,7 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "retry clears no charge": ("retry", "if charges then acquit", "if false then acquit"),
     "a charge is not forgotten whole": ("", "'h' .. sha, 'c' .. sha)", "'h' .. sha)"),
     "promote tells of no suspects": ("promote", "redis.call('LLEN', su) + ", ""),
-    "release loses a suspect": ("release", "give_back(ARGV[i], raw", "local _ = (ARGV[i], raw"),
+    "release loses a suspect": ("release", "give_back(ARGV[i], raw", "tostring(ARGV[i], raw"),
 }  # fmt: skip
 PYTHON: Final = (
     "the worker passes no once-key",
@@ -156,7 +156,8 @@ def judge(mutant: str) -> Verdict:
     said = [line[4:100].strip() for line in run.stdout.splitlines() if line.startswith("E   ")]
     why = next((line for line in said if line), "no example shows it")
     # 1 is a test that failed; anything else is a run that was none, which finds nothing.
-    found = run.returncode == 1 and "does not apply" not in run.stdout
+    none = any(words in run.stdout for words in ("does not apply", "Error compiling"))
+    found = run.returncode == 1 and not none
     return Verdict(mutant, found, time.monotonic() - start, why)
 
 
