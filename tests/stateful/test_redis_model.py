@@ -88,5 +88,5 @@ def test_two_lives_of_an_id_in_one_batch_while_the_server_knows_one_of_the_scrip
     model.go_enqueues(user="u0", scheduled=False, kids=0)
     model.client.script_load(script("retry").source)
     model.a_good_day(w="a", limit=3, later=False)
-    model.every_record_is_the_last_that_was_allowed()
+    model.the_server_holds_what_the_model_says()
     model.teardown()
