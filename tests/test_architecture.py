@@ -32,6 +32,7 @@ IMPORTS_BY_NAME: dict[str, str] = {
     "tasqueue/brokers/__init__.py": "its own table of names that load late",
     "tasqueue/results/__init__.py": "its own table of names that load late",
     "tasqueue/sdk/app.py": "App(imports=[...]), written by the program's author",
+    "tasqueue/sdk/apart.py": "the worker that started it, for a task that is registered there",
     "tasqueue/sdk/opening.py": "its own table of URL schemes",
     "tasqueue/cli/loading.py": "the command line: tasqueue worker module:app",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from typing import Final
 
@@ -46,6 +46,7 @@ class JobContext:
         """The worker was cut off for so long that others may run this job by now."""
         self.given_back: bool = False
         """The worker cancelled this attempt: it has no outcome, the job runs again elsewhere."""
+        self._interrupt: Callable[[], None] | None = None
         self._over = ""
         self._thread = 0
 
@@ -105,6 +106,14 @@ class JobContext:
         self._over = self._over or why
         self.given_back |= give_back
         self.lease_lost |= lost
+        if self._interrupt is not None:
+            self._interrupt()
+
+    def interrupted_by(self, interrupt: Callable[[], None]) -> None:
+        """Name what ends this attempt when it is stopped; called at once if it already is."""
+        self._interrupt = interrupt
+        if self._over:
+            interrupt()
 
     def in_this_thread(self) -> None:
         """Say that the handler runs in the calling thread, and not on the event loop."""

@@ -20,6 +20,7 @@ from tasqueue.core.timing import span_ns
 from tasqueue.engine import journal
 from tasqueue.engine.context import LOGGER, AttemptOver, JobContext, enter
 from tasqueue.engine.registry import Task
+from tasqueue.engine.remote import RemoteError
 
 _SECOND_NS: Final = 1_000_000_000
 _PACKAGE: Final = __name__.partition(".")[0]
@@ -149,8 +150,8 @@ async def _callback(callback: Callable[..., Any] | None, ctx: JobContext, *args:
 
 
 def _failure(task: Task, message: JobMessage, error: BaseException) -> Failed:
-    text = _text(error)
-    origin = _origin(error) if task.explains else None
+    text = text_of(error)
+    origin = origin_of(error) if task.explains else None
     if isinstance(error, Cancel):
         return Failed(f"cancelled: {text}", final=True, origin=origin)
     if isinstance(error, Reject):
@@ -161,7 +162,7 @@ def _failure(task: Task, message: JobMessage, error: BaseException) -> Failed:
     return Failed(text, delay_ns=delay_ns, origin=origin)
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """What is kept as ``PrevErr``: the error's own text, as Go's ``err.Error()``."""
     try:
         text = str(error)
@@ -170,10 +171,12 @@ def _text(error: BaseException) -> str:
     return _sound(text)[:MAX_ERROR].decode(errors="ignore") or type(error).__name__
 
 
-def _origin(error: BaseException) -> tuple[str, str] | None:
+def origin_of(error: BaseException) -> tuple[str, str] | None:
     """An error's class and traceback, without our own frames before the handler's."""
     if isinstance(error, JobSignal | JobTimeout):
         return None
+    if isinstance(error, RemoteError):
+        return error.origin
     trace = error.__traceback__
     while trace and trace.tb_next and _is_ours(trace):
         trace = trace.tb_next

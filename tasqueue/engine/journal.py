@@ -8,6 +8,7 @@ from typing import Final
 
 from tasqueue.core.errors import JobSignal
 from tasqueue.engine.context import LOGGER, JobContext
+from tasqueue.engine.remote import RemoteError
 
 _OURS: Final = __name__.partition(".")[0]
 
@@ -25,9 +26,13 @@ def failed(ctx: JobContext, error: BaseException, *, what: str, text: str) -> No
     LOGGER.log(
         logging.WARNING if what == "retry" else logging.ERROR,
         "%s %s, job %s, try %d of %d: %s: %s",
-        what, *_which(ctx), type(error).__name__, text,
+        what, *_which(ctx), _class(error), text,
         exc_info=None if isinstance(error, JobSignal) else (type(error), error, _frames(error)),
     )  # fmt: skip
+
+
+def _class(error: BaseException) -> str:
+    return error.origin[0] if isinstance(error, RemoteError) else type(error).__name__
 
 
 def _which(ctx: JobContext) -> tuple[str, str, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from tasqueue.sdk.handle import ChainHandle, GroupHandle, JobHandle, checked
 from tasqueue.sdk.naming import app_path, default_name, place, runs_on_loop
 from tasqueue.sdk.opening import Opened, chosen_url, shown
 from tasqueue.sdk.options import CallOptions, Seconds, Settings, task_settings
+from tasqueue.sdk.process import ProcessPool, process_handler
 from tasqueue.sdk.running import async_handler, sync_handler
 from tasqueue.sdk.sender import Sender
 from tasqueue.sdk.shape import Shape
@@ -89,6 +91,7 @@ class App:
         self._signing = signing
         self._client = Client(self.url, self._defaults.result_ttl, self._serve, signing=signing)
         self._sender = Sender(self._client, self._spec_of)
+        self._processes = ProcessPool()
 
     def __repr__(self) -> str:
         return f"<App {shown(self.url)} with {len(self.tasks)} tasks>"
@@ -210,10 +213,12 @@ class App:
     def close(self) -> None:
         """End this thread's connections; a memory app's worker finishes what it runs, and ends."""
         self._client.close()
+        self._processes.close()
 
     async def aclose(self) -> None:
         """End this event loop's connections too."""
         await self._client.aclose()
+        await asyncio.to_thread(self._processes.close)
 
     def __enter__(self) -> Self:
         return self
@@ -249,7 +254,10 @@ class App:
             raise DuplicateTask(msg)
         shape = Shape(function, settings.name)
         spec = Spec(self._client, settings, shape)
-        handler = (async_handler if is_async else sync_handler)(spec, function)
+        if settings.executor == "process":
+            handler = process_handler(spec, function, self._processes)
+        else:
+            handler = (async_handler if is_async else sync_handler)(spec, function)
         entry = Entry(
             name=settings.name,
             handler=handler,

@@ -17,6 +17,7 @@ from tasqueue.engine.plan import Plan, run, run_blocking
 from tasqueue.engine.registry import Task
 from tasqueue.engine.server import Server
 from tasqueue.engine.signed import signed
+from tasqueue.sdk.frame import APART
 from tasqueue.sdk.inprocess import InProcessWorker
 from tasqueue.sdk.opening import MEMORY, Opened, open_backend, scheme
 
@@ -136,6 +137,9 @@ class Client:
     def _working(self) -> Opened:
         """The back end, with a worker beside it if nobody else can be one."""
         opened = self._back_end()
+        if self.is_memory and APART.is_set():
+            msg = 'an executor="process" job has no part in its worker\'s memory://: send from redis://'
+            raise ConfigurationError(msg)
         if self.is_memory and (self._worker is None or self._server is None):
             with self._ready():
                 self._start()

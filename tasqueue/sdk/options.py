@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from tasqueue.core.durability import ACK, Durability, check_durability
 from tasqueue.core.errors import ConfigurationError
@@ -30,6 +30,7 @@ class TaskOptions(TypedDict, total=False):
     timeout: timedelta | float | None
     result_ttl: timedelta | float | None
     raw: bool
+    executor: Literal["thread", "process"]
     durability: Durability
 
 
@@ -56,6 +57,7 @@ class Settings:
     timeout_ns: int = 0
     result_ttl: timedelta | None = None
     raw: bool = False
+    executor: str = "thread"
     durability: Durability = ACK
 
 
@@ -222,6 +224,13 @@ def _flag(value: object) -> bool:
     raise ConfigurationError(msg)
 
 
+def _executor(value: object) -> str:
+    if value in {"thread", "process"}:
+        return str(value)
+    msg = 'it is "thread" or "process"'
+    raise ConfigurationError(msg)
+
+
 def _queue(value: object) -> str:
     return check_name("queue", _text(value))
 
@@ -237,6 +246,7 @@ _TASK: Final[dict[str, _Option]] = {
     "timeout": ("timeout_ns", _timeout),
     "result_ttl": ("result_ttl", keeping),
     "raw": ("raw", _flag),
+    "executor": ("executor", _executor),
     "durability": ("durability", check_durability),
 }
 _CALL: Final[dict[str, _Option]] = {

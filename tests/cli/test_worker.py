@@ -1,5 +1,6 @@
 """`tasqueue worker` as a real process beside a real server: it runs, waits, drains and ends."""
 
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 
@@ -7,7 +8,7 @@ import pytest
 from redis import Redis
 
 from tasqueue import App, JobFailed
-from tests.cli.workers import in_flight, wait_until, worker
+from tests.cli.workers import gone, in_flight, wait_until, worker
 from tests.servers import valkey
 
 
@@ -106,3 +107,26 @@ def test_starts_retries_and_failures_are_a_line_each_with_the_users_traceback(
         assert said.count(f"failed fail, job {job.id}, try 2 of 2: ValueError: no such order") == 1
         assert 'working_app.py", line' in said
         assert "tasqueue/engine" not in said
+
+
+def test_a_job_in_a_process_of_its_own_ends_with_its_worker_and_runs_again_elsewhere(
+    tmp_path: Path, redis_url: str, redis_client: Redis
+) -> None:
+    with App(redis_url) as app:
+        job = app.using(queue="cli").send("apart", number=7, gate="gate")
+        for ending in ("kill", "term"):
+            with worker(tmp_path, redis_url, "--grace", "0.1") as process:
+                wait_until(lambda: redis_client.llen("gate:pids"), "a running job")
+                (pid,) = (int(one) for one in redis_client.lrange("gate:pids", 0, -1))
+                redis_client.delete("gate:pids")
+                assert pid != process.pid
+                if ending == "kill":
+                    process.kill()
+                else:
+                    process.signal(SIGTERM)
+                    assert process.ended() == 0
+                wait_until(partial(gone, pid), "the end of its process")
+        assert redis_client.llen("cli") == 1
+        redis_client.set("gate", 1)
+        with worker(tmp_path, redis_url):
+            assert job.get(timeout=20) == 7

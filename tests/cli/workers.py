@@ -26,6 +26,11 @@ def at(gate: str) -> None:
         while conn.get(gate) is None:
             time.sleep(0.02)
 
+@app.task(name="apart", queue="cli", executor="process")
+def apart(number: int, gate: str) -> int:
+    at(gate)
+    return number
+
 @app.task(name="add", queue="cli")
 def add(a: int, b: int) -> int:
     return a + b
