@@ -150,3 +150,11 @@ def test_children_that_nest_too_deep_are_a_decode_error(depth: int) -> None:
 def test_what_only_python_knows_round_trips_beside_gos_fields(ext: dict[str, object]) -> None:
     message = JobMessage(Meta("a"), Job("t", b"p", ext=ext))
     assert decode_job(encode_job(message)) == message
+
+
+def test_a_map_that_python_cannot_hold_is_passed_over_where_go_skips_it() -> None:
+    odd = b"\x82\x91\x01\x01\x81\x01\x02\x03"  # {[1]: 1, {1: 2}: 3}
+    extension = b"\xd4\xfe\x00"  # of a negative code, which Python's type refuses
+    for value in (odd, extension):
+        body = b"\x82\xa6Status\xa4done\xa7Unknown" + value
+        assert decode_job(body).meta.status == "done"

@@ -150,6 +150,9 @@ def test_a_tasks_name_is_its_module_and_qualified_name(memory_app: App) -> None:
         ({"name": ""}, "name=''"),
         ({"backoff": -1}, "backoff=-1"),
         ({"result_ttl": 0}, "result_ttl=0"),
+        ({"result_ttl": 0.0001}, "result_ttl=0.0001"),
+        ({"queue": 7}, "queue=7: a text is needed"),
+        ({"backoff": "1s"}, "backoff='1s'"),
         ({"raw": 1}, "raw=1"),
         ({"priority": "high"}, "no option 'priority'"),
     ],
@@ -452,6 +455,13 @@ def test_a_raw_task_gets_and_gives_bytes(app: App) -> None:
     with pytest.raises(ArgumentError, match="is raw"):
         turn.delay("text")  # type: ignore[arg-type]
 
+    @app.task(raw=True, retries=3)
+    def wrong(payload: bytes) -> bytes:
+        return "text"  # type: ignore[return-value]
+
+    with pytest.raises(JobFailed, match="is raw: it returns bytes or None, not str"):
+        wrong.delay(b"x").get(timeout=PATIENCE)
+
 
 def test_a_wrapped_function_and_a_callable_object_are_tasks_too(app: App) -> None:
     def shouting(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -596,6 +606,17 @@ def test_many_threads_may_send_at_once(app: App) -> None:
     for thread in threads:
         thread.join()
     assert got == {n: n * n for n in range(16)}
+
+
+async def test_an_app_is_an_async_context_manager_too(app: App) -> None:
+    @app.task
+    def one() -> int:
+        return 1
+
+    async with app:
+        assert await (await one.adelay()).aget(timeout=PATIENCE) == 1
+    async with App("redis://127.0.0.1:1/0"):
+        """Nothing was opened, and nothing has to be closed."""
 
 
 def test_an_app_can_be_used_again_after_it_was_closed(app: App) -> None:

@@ -6,10 +6,18 @@ import threading
 import pytest
 
 from tasqueue.core.chain import Chain
-from tasqueue.core.errors import ArgumentError, JobFailed, JobNotFound, Unsupported
-from tasqueue.core.group import Group
+from tasqueue.core.errors import (
+    ArgumentError,
+    JobFailed,
+    JobNotFound,
+    ResultNotFound,
+    Unsupported,
+)
+from tasqueue.core.group import Group, GroupMessage, GroupMeta
 from tasqueue.core.job import Job, JobStatus
-from tasqueue.engine.plan import enqueue_chain, enqueue_group, get_group
+from tasqueue.core.ports import GROUP_KEY, Write
+from tasqueue.core.wire import encode_group
+from tasqueue.engine.plan import Plan, enqueue_chain, enqueue_group, get_group
 from tasqueue.sdk.app import App
 
 PATIENCE = 20
@@ -109,6 +117,48 @@ def test_a_group_gives_its_members_results_in_order(shop: Shop) -> None:
     assert group.get(timeout=PATIENCE) == [2 * n for n in range(12)]
     assert group.status() == JobStatus.SUCCESSFUL
     assert shop.app.group_job(group.id).get(timeout=PATIENCE) == [2 * n for n in range(12)]
+
+
+def test_a_group_whose_record_outlived_its_jobs_says_what_is_missing(shop: Shop) -> None:
+    client = shop.app._client
+    assert shop.add.delay(1, 1).get(timeout=PATIENCE) == 2
+    for status, kind, said in (
+        (JobStatus.FAILED, JobNotFound, "no job 'gone'"),
+        (JobStatus.SUCCESSFUL, ResultNotFound, "job gone has ended and no result is kept"),
+    ):
+        message = GroupMessage(GroupMeta("old", status, {"gone": status}), None)
+        client.ask(_write(GROUP_KEY + "old", encode_group(message)), "x")
+        with pytest.raises(kind, match=said):
+            shop.app.group_job("old").get(timeout=PATIENCE)
+
+
+def _write(name: str, data: bytes) -> Plan[None]:
+    yield Write(name, data)
+
+
+def test_a_job_behind_a_group_is_queued_until_it_is_released(memory_shop: Shop) -> None:
+    go_on = threading.Event()
+
+    @memory_shop.app.task
+    def slow() -> int:
+        go_on.wait(PATIENCE)
+        return 1
+
+    job = slow.group([(), ()]).then(memory_shop.total).delay()
+    assert job.status() == JobStatus.QUEUED
+    go_on.set()
+    assert job.get(timeout=PATIENCE) == 2
+    assert job.status() == JobStatus.SUCCESSFUL
+
+
+def test_calls_by_name_are_links_and_members_too(shop: Shop) -> None:
+    app, add, mul = shop.app, shop.add, shop.mul
+    elsewhere = app.signature("go.task", a=1)
+    assert repr(add.s(1, 2).then(elsewhere)) == f"<ChainSignature {add.name} | go.task>"
+    chain = app.chain(app.signature(add.name, a=1, b=2), mul.partial(3))
+    assert chain.delay().get(timeout=PATIENCE) == 9
+    with pytest.raises(ArgumentError, match="arguments go with a bare task"):
+        add.s(1, 2).then(mul.partial(1), 2)  # type: ignore[call-overload]
 
 
 def test_a_group_takes_signatures_one_by_one_or_as_one_iterable(shop: Shop) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import attrs
@@ -394,3 +395,48 @@ def test_hostile_bytes_are_rejected_and_nothing_worse(body: bytes, previous: byt
     except Reject:
         return
     pytest.fail("nothing short fits all these parameters")
+
+
+class Euro(int):
+    """A number with a name."""
+
+
+class Address(str):
+    """A text with a name."""
+
+    __slots__ = ()
+
+
+def test_a_subclass_of_a_plain_type_arrives_as_itself() -> None:
+    def pay(amount: Euro, to: Address, rest: Any = None) -> None: ...
+
+    given = arrived(pay, Euro(3), Address("x"), MappingProxyType({"a": Euro(1)}))
+    assert given.kwargs == {"amount": 3, "to": "x", "rest": {"a": 1}}
+    assert (type(given.kwargs["amount"]), type(given.kwargs["to"])) == (Euro, Address)
+    assert "argument amount: expected `Euro`, got `str`" in refused(pay, "3", Address("x"))
+
+
+def test_what_cannot_be_written_is_found_in_records_of_every_kind() -> None:
+    def take(value: Any) -> None: ...
+
+    lock = threading.Lock()
+    for record, path in (
+        (attrs.make_class("Door", ["lock"])(lock), "value.lock"),
+        (msgspec.defstruct("Gate", [("lock", Any)])(lock), "value.lock"),
+        ({1: (lock,)}, "value[1][0]"),
+    ):
+        assert f"argument {path}: a lock cannot be written as JSON" in refused(take, record)
+
+
+def test_a_link_whose_arguments_would_stand_before_the_result_is_refused() -> None:
+    def many(*values: int) -> None: ...
+
+    with pytest.raises(ArgumentError, match=r"its \*values, which leaves no place for more"):
+        bind_rest(shape_of(many), (1,), {})
+    with pytest.raises(ArgumentError, match="gets 'a' from the job before it"):
+        bind_rest(shape_of(add), (), {"a": 1})
+
+
+def test_a_callable_without_a_signature_cannot_be_a_task() -> None:
+    with pytest.raises(ConfigurationError, match="no signature to check its arguments against"):
+        shape_of(max)
