@@ -22,6 +22,7 @@ from tasqueue.core.wire import (
     encode_group,
     encode_job,
     encode_task,
+    is_message_of,
 )
 from tests.parity.message import CHAIN_MESSAGES, GROUP_MESSAGES, JOB_MESSAGES
 
@@ -158,3 +159,11 @@ def test_a_map_that_python_cannot_hold_is_passed_over_where_go_skips_it() -> Non
     for value in (odd, extension):
         body = b"\x82\xa6Status\xa4done\xa7Unknown" + value
         assert decode_job(body).meta.status == "done"
+
+
+def test_bytes_are_the_message_of_a_job_only_by_its_whole_id() -> None:
+    body = encode_job(JobMessage(Meta("one"), Job("task", b'{"id":"on"}')))
+    assert is_message_of(body, "one")
+    assert not is_message_of(body, "on")
+    assert not is_message_of(body, "two")
+    assert not is_message_of(b"no message, though it says one", "one")
