@@ -78,18 +78,19 @@ class Executor:
         seconds = limit_ns / _SECOND_NS if limit_ns else None
         limit = asyncio.timeout(seconds)
         raised: BaseException | None = None
+        mine = asyncio.current_task()
         try:
             async with limit:
                 await _callback(task.opts.processing_cb, ctx)
-                await self._handle(task, message.job.payload or b"", ctx)
-        except GeneratorExit:
-            raise
+                raised = await self._handle(task, message.job.payload or b"", ctx)
         except TimeoutError as error:
             raised = error
             if limit.expired():
                 ctx.stop(f"it had {seconds} s")
                 raised = JobTimeout(f"context deadline exceeded: no end within {seconds} s")
-        except BaseException as error:  # noqa: BLE001 -- user code may raise anything
+        except BaseException as error:
+            if _is_closed(error, mine):
+                raise
             raised = error
         stopped = isinstance(raised, asyncio.CancelledError)
         if ctx.given_back or isinstance(raised, AttemptOver) or (stopped and self.ending()):
@@ -97,15 +98,17 @@ class Executor:
             ctx.stop("it was cancelled", give_back=True)
             raise asyncio.CancelledError
         if stopped:
-            _uncancelled()
+            while mine is not None and mine.cancelling():  # it cancelled the task it runs in
+                mine.uncancel()
         return raised
 
-    async def _handle(self, task: Task, payload: bytes, ctx: JobContext) -> None:
+    async def _handle(self, task: Task, payload: bytes, ctx: JobContext) -> BaseException | None:
+        """Run the handler; what it raised in a thread is returned."""
         if task.is_async:
             result = task.handler(payload, ctx)
             if inspect.isawaitable(result):
                 await result
-            return
+            return None
         around = contextvars.copy_context()
 
         def call() -> BaseException | None:
@@ -120,30 +123,32 @@ class Executor:
         thread = asyncio.get_running_loop().run_in_executor(self._pool, call)
         self._threads[ctx] = thread
         thread.add_done_callback(lambda _: self._threads.pop(ctx))
-        raised = await asyncio.shield(thread)
-        if raised is not None:
-            raise raised
+        raised: BaseException | None = await asyncio.shield(thread)
+        return raised
 
 
-def _uncancelled() -> None:
-    """Undo what a handler did that cancelled the very task it runs in."""
-    mine = asyncio.current_task()
-    while mine is not None and mine.cancelling():
-        mine.uncancel()
+def _is_closed(error: BaseException, mine: asyncio.Task[Any] | None) -> bool:
+    """Whether the coroutine is closed from outside, which no handler can answer."""
+    if not isinstance(error, GeneratorExit):
+        return False
+    try:
+        return asyncio.current_task() is not mine
+    except RuntimeError:
+        return True
 
 
 async def _callback(callback: Callable[..., Any] | None, ctx: JobContext, *args: Any) -> None:
     """Call a callback; what it raises is logged, and does not change the job's fate."""
     if callback is None:
         return
+    mine = asyncio.current_task()
     try:
         result = callback(ctx, *args)
         if inspect.isawaitable(result):
             await result
-    except GeneratorExit:
-        raise
     except BaseException as error:
-        mine = asyncio.current_task()
+        if _is_closed(error, mine):
+            raise
         if isinstance(error, asyncio.CancelledError) and mine is not None and mine.cancelling():
             raise
         LOGGER.exception("a callback of job %s raised", ctx.id)

@@ -1,0 +1,179 @@
+"""``def`` handlers run in threads, which nothing can interrupt: what is promised of them."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from tasqueue import JobContext
+from tasqueue.core.errors import Cancel
+from tests.engine.rig import Rig, until
+
+
+@pytest.fixture
+def door() -> Iterator[threading.Event]:
+    """What a job in a thread waits for; open at the end, so that no thread is left."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def test_a_slot_is_not_free_while_the_thread_of_a_timed_out_job_runs(
+    door: threading.Event,
+) -> None:
+    """QUIRK: Go frees it, and so runs more handlers at once than its concurrency."""
+    rig, began = Rig(), threading.Event()
+
+    def blocking(payload: bytes, ctx: JobContext) -> None:
+        began.set()
+        door.wait()
+
+    rig.add("blocking", blocking, concurrency=1)
+    async with rig.running():
+        late = await rig.send("blocking", timeout=timedelta(milliseconds=20))
+        await until(lambda: rig.is_("failed", late))
+        assert "deadline exceeded" in (await rig.server.get_job(late)).meta.prev_err
+        waiting = await rig.send("quick")
+        settled = rig.store.calls["promote"]
+        await until(lambda: rig.store.calls["promote"] > settled + 3)
+        assert await rig.status(waiting) == "queued"
+        door.set()
+        await rig.ended(waiting)
+    assert began.is_set()
+
+
+async def test_a_thread_whose_time_is_over_is_told_at_its_next_save(door: threading.Event) -> None:
+    rig, told = Rig(), list[object]()
+
+    def blocking(payload: bytes, ctx: JobContext) -> None:
+        ctx.save(b"in time")
+        door.wait()
+        told.append(ctx.cancelled)
+        try:
+            ctx.save(b"too late")
+        except Cancel as error:
+            told.append(str(error))
+            raise
+
+    rig.add("blocking", blocking)
+    async with rig.running():
+        late = await rig.send("blocking", timeout=timedelta(milliseconds=20))
+        await until(lambda: rig.is_("failed", late))
+        door.set()
+        await until(lambda: len(told) == 2)
+        assert told == [True, "this attempt is over: it had 0.02 s"]
+        assert await rig.server.get_result(late) == b"in time"
+
+
+async def test_a_thread_that_heeds_its_cut_off_workers_word_runs_again_later(
+    door: threading.Event,
+) -> None:
+    """Stopped for a lost lease it has no outcome: it is not failed, the job runs again."""
+    rig = Rig(lease_seconds=0.04)
+    lost, contexts = threading.Event(), list[JobContext]()
+
+    def blocking(payload: bytes, ctx: JobContext) -> None:
+        contexts.append(ctx)
+        rig.runs[ctx.id] += 1
+        if rig.runs[ctx.id] == 1:
+            door.wait()
+            lost.set()
+        ctx.save(b"done")
+
+    rig.add("blocking", blocking)
+    async with rig.running():
+        name = await rig.send("blocking")
+        await until(lambda: contexts)
+        rig.store.fail("beat")
+        await until(lambda: rig.store.calls["beat"] > 1)
+        rig.clock.turn(60)
+        await until(lambda: contexts[0].lease_lost)
+        door.set()
+        await until(lost.is_set)
+        rig.store.fail("beat", times=0)
+        await rig.ended(name)
+    assert rig.runs == {name: 2}
+
+
+async def test_a_thread_that_ends_while_its_worker_is_cut_off_is_settled_if_still_held(
+    door: threading.Event,
+) -> None:
+    rig, contexts = Rig(lease_seconds=0.04), list[JobContext]()
+
+    def blocking(payload: bytes, ctx: JobContext) -> None:
+        contexts.append(ctx)
+        door.wait()
+
+    rig.add("blocking", blocking)
+    async with rig.running():
+        name = await rig.send("blocking")
+        await until(lambda: contexts)
+        rig.store.fail("beat")
+        await until(lambda: rig.store.calls["beat"] > 1)
+        rig.clock.turn(60)
+        await until(lambda: contexts[0].lease_lost)
+        door.set()
+        await rig.ended(name)
+        rig.store.fail("beat", times=0)
+        await rig.ended(await rig.send("quick"))
+    assert len(contexts) == 1
+
+
+async def test_as_many_threads_run_as_there_are_slots(door: threading.Event) -> None:
+    rig, at_once = Rig(), threading.Barrier(4)
+
+    def meeting(payload: bytes, ctx: JobContext) -> None:
+        at_once.wait(timeout=20)
+
+    rig.add("meeting", meeting, concurrency=4)
+    async with rig.running():
+        await rig.ended(*[await rig.send("meeting") for _ in range(8)])
+
+
+async def test_a_handler_in_a_thread_sees_its_context_and_may_await_nothing() -> None:
+    rig, seen = Rig(), list[object]()
+
+    def handler(payload: bytes, ctx: JobContext) -> None:
+        from tasqueue import current_job  # noqa: PLC0415 -- as a user's function would
+
+        seen.extend([current_job() is ctx, ctx.attempt, ctx.max_retries, ctx.queue, ctx.cancelled])
+        ctx.logger.info("said")
+        ctx.save(b"saved")
+
+    rig.add("handler", handler)
+    async with rig.running():
+        name = await rig.send("handler")
+        await rig.ended(name)
+    assert seen == [True, 1, 0, "rig", False]
+    assert await rig.server.get_result(name) == b"saved"
+
+
+async def test_a_result_is_bytes() -> None:
+    rig = Rig()
+
+    async def wrong(payload: bytes, ctx: JobContext) -> None:
+        await ctx.save(5)  # type: ignore[arg-type]
+
+    rig.add("wrong", wrong)
+    async with rig.running():
+        name = await rig.send("wrong")
+        await until(lambda: rig.is_("failed", name))
+    assert "as bytes, not as int" in (await rig.server.get_job(name)).meta.prev_err
+
+
+async def test_a_cancelled_coroutine_in_its_limit_is_told_why() -> None:
+    rig, contexts = Rig(), list[JobContext]()
+
+    async def endless(payload: bytes, ctx: JobContext) -> None:
+        contexts.append(ctx)
+        await asyncio.Event().wait()
+
+    rig.add("endless", endless)
+    async with rig.running():
+        name = await rig.send("endless", timeout=timedelta(milliseconds=20))
+        await until(lambda: rig.is_("failed", name))
+    assert contexts[0].cancelled
+    assert contexts[0].deadline is not None
+    assert not contexts[0].lease_lost
