@@ -136,9 +136,9 @@ class PairLease:
     async def _carry_out(self, queue: str, one: Settlement) -> None:
         pushes = [*one.pushes, *((one.again,) if one.again else ())]
         if pushes:
-            # Sent again after an error, they are known by these names.
+            # By these names they are known, should this settlement be sent again after an error.
             named = [push._replace(call=f"{one.token}:{push.job_id}") for push in pushes]
-            await submit(Submit(named), self._broker, self._results)
+            await submit(Submit(named, again=True), self._broker, self._results)
         if one.result is not None:
             await self._results.set(one.job_id, one.result)
         await self._results.set(JOB_KEY + one.job_id, one.record)
