@@ -8,6 +8,10 @@ from enum import Enum
 from typing import Any, Final
 
 from tasqueue import Group, GroupOpts, Job, JobOpts
+from tasqueue.core.errors import BackendUnavailable
+from tasqueue.core.group import Membership
+from tasqueue.core.lifecycle import GROUP, member
+from tasqueue.core.ports import OpenGroup, Request, Submit
 from tasqueue.drivers.redis import Address, KeepOpts, RedisStore
 from tasqueue.engine import plan
 
@@ -23,15 +27,53 @@ class Fate(Enum):
     PARKED = "parked"
 
 
+@dataclass(frozen=True)
+class Fan:
+    """A group with a callback."""
+
+    group_id: str
+    rows: list[list[Job]]
+    """The jobs of each member: one, or a chain."""
+    callback: Job
+
+    def send(self, store: RedisStore) -> None:
+        """Open the group, and push its members, which seals it."""
+        self.callback.ext = self.callback.ext | {GROUP: self.group_id}
+        for place, row in enumerate(self.rows):
+            for job in row:
+                member(job, Membership(self.group_id, None if len(row) == 1 else place))
+        paths = [[job.opts.id for job in row] for row in self.rows]
+        opening = OpenGroup(self.group_id, paths, plan.prepare(self.callback), None)
+        insist(store, opening, opening)
+        pushes = [plan.prepare(row[0]) for row in self.rows]
+        seals = [self.group_id]
+        insist(store, Submit(pushes, seals=seals), Submit(pushes, again=True, seals=seals))
+
+
+def insist(store: RedisStore, request: Request, again: Request) -> None:
+    """Ask until the server answers, as a producer does that loses nothing."""
+    while True:
+        try:
+            store.perform_blocking(request)
+        except BackendUnavailable:
+            request = again
+            time.sleep(0.1)
+        else:
+            return
+
+
 @dataclass
 class Load:
     """Jobs with IDs of their own, and their fates, those of their children included."""
 
     queue: str = QUEUE
+    name: str = ""
+    """What all IDs begin with."""
     ms: float = 0
     """Milliseconds that each run takes."""
     jobs: list[Job] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
+    fans: list["Fan"] = field(default_factory=list)
     fates: dict[str, Fate] = field(default_factory=dict)
     extra_runs: int = 0
     """Runs beyond one a job that the load itself asks for (retries)."""
@@ -71,6 +113,15 @@ class Load:
             self.groups.append(Group.create(jobs, GroupOpts(id=group_id)))
         return self
 
+    def fanning(self, members: int, count: int) -> "Load":
+        """Groups with a callback; the first member is a chain of two."""
+        for group_id in self._ids("fan", count, fate=None):
+            rows = [[self._job(f"{group_id}.m{at}", "work")] for at in range(members)]
+            rows[0].append(self._job(f"{group_id}.m0.1", "work"))
+            rows[0][0].on_success = [rows[0][1]]
+            self.fans.append(Fan(group_id, rows, self._job(f"{group_id}.end", "work")))
+        return self
+
     def later(self, count: int, *, seconds: float = 1.0) -> "Load":
         """Jobs with an ETA: they pass through the scheduled set."""
         eta_ns = time.time_ns() + int(seconds * 1e9)
@@ -87,16 +138,19 @@ class Load:
         store = RedisStore(Address.from_url(url), KeepOpts(expiry_ms=3_600_000))
         try:
             for start in range(0, len(self.jobs), 500):
-                plan.run_blocking(plan.enqueue_many(self.jobs[start : start + 500]), store)
+                pushes = [plan.prepare(job) for job in self.jobs[start : start + 500]]
+                insist(store, Submit(pushes), Submit(pushes, again=True))
             for group in self.groups:
                 plan.run_blocking(plan.enqueue_group(group), store)
+            for fan in self.fans:
+                fan.send(store)
         finally:
             store.close()
         return self
 
     def _ids(self, name: str, count: int, fate: Fate | None = Fate.COMPLETED) -> Sequence[str]:
-        start = sum(job_id.startswith(f"{name}-") for job_id in self.fates)
-        return [f"{name}-{start + at}" for at in range(count)]
+        start = sum(job_id.startswith(f"{self.name}{name}-") for job_id in self.fates)
+        return [f"{self.name}{name}-{start + at}" for at in range(count)]
 
     def _job(
         self,
@@ -115,6 +169,7 @@ class Load:
 
 
 def mixture(share: int, *, ms: float = 0) -> Load:
-    """A little of everything; about eleven jobs for each of ``share``."""
+    """A little of everything; about fourteen jobs for each of ``share``."""
     load = Load(ms=ms).plain(3 * share).retrying(share).failing(share).chains(share)
-    return load.groups_of(3, max(1, share // 2)).later(share)
+    groups = max(1, share // 2)
+    return load.groups_of(3, groups).fanning(3, groups).later(share)

@@ -76,6 +76,18 @@ class Hand:
         """Whether it works, or has ended already."""
         return bool(self.notes("ready")) or self.process.poll() is not None
 
+    def children(self) -> list[int]:
+        """The process IDs of a supervisor's workers."""
+        try:
+            text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        except OSError:
+            return []
+        return [int(pid) for pid in text.split()]
+
+    def pids(self) -> list[int]:
+        """Itself, and its children."""
+        return [self.pid, *self.children()]
+
     def kill(self) -> None:
         """``kill -9``."""
         self.process.kill()
@@ -146,6 +158,25 @@ class Site:
         self.hands.append(hand)
         return hand
 
+    def supervise(
+        self, processes: int = 2, *, url: str = "", fail: str = "", **flags: object
+    ) -> Hand:
+        """Start a supervisor with worker processes, by the command line."""
+        name = f"worker-{len(self.hands)}"
+        command = [sys.executable, "-m", "tasqueue", "worker", "tests.faults.program:app"]
+        command += ["--processes", str(processes)]
+        for flag, value in ({"lease": LEASE, "concurrency": 8, "grace": 10} | flags).items():
+            command += [f"--{flag}", str(value)]
+        env = {"TASQUEUE_URL": url or self.server.url, "PYTHONPATH": str(ROOT)}
+        env["TQ_DIARY"] = str(self.folder / f"{name}.diary")
+        if fail:
+            env |= {"TQ_FAIL": fail, "TQ_FAIL_ONCE": str(self.folder / "failed")}
+        hand = Hand(name, self.folder, command, env)
+        self.hands.append(hand)
+        until(lambda: len(hand.notes("ready")) >= processes or hand.process.poll(), "processes")
+        assert hand.process.poll() is None, hand.log[-3000:]
+        return hand
+
     @property
     def failed(self) -> bool:
         """Whether a process has died at its failpoint."""
@@ -193,8 +224,10 @@ class Site:
         """Let the workers reap their dead, and stop them; each must end with 0."""
         alive = [hand for hand in self.hands if hand.process.poll() is None]
         if alive:
-            pids = {hand.pid for hand in alive}
-            until(lambda: self._registered_pids() <= pids, "the reaping of the dead")
+            until(
+                lambda: self._registered_pids() <= {p for hand in alive for p in hand.pids()},
+                "the reaping of the dead",
+            )
         codes = {hand.name: hand.stop() for hand in alive}
         assert set(codes.values()) <= {0}, codes
 

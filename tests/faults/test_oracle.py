@@ -2,7 +2,6 @@
 
 from redis import Redis
 
-from tasqueue.core.ports import JOB_KEY
 from tests.faults.load import QUEUE, Load
 from tests.faults.oracle import judge
 from tests.faults.site import Site
@@ -17,15 +16,14 @@ def _done(here: Site) -> tuple[Redis, Load]:
 
 def test_the_oracle_sees_each_kind_of_wrong(here: Site) -> None:
     conn, load = _done(here)
-    record = conn.get(f"tq:res:{JOB_KEY}plain-0")
-    assert isinstance(record, bytes)
-
     conn.zadd("tq:res:success", {"plain-0": 2.0})  # a second completion, which no reader sees
     assert judge(conn, QUEUE, load.fates, here.witness()).completed_twice == ["plain-0"]
 
-    body = here_body(here, "plain-0")
-    conn.set(f"tq:res:{JOB_KEY}plain-0", body, keepttl=True)  # a second entry, overwritten at once
-    conn.set(f"tq:res:{JOB_KEY}plain-0", record, keepttl=True)
+    witness = here.witness()
+    assert witness is not None
+    body = witness.bodies["plain-0"]
+    conn.lpush(QUEUE, body)  # a second entry that nobody sees any more
+    conn.delete(QUEUE)
     assert judge(conn, QUEUE, load.fates, here.witness()).entered_twice == ["plain-0"]
 
     conn.hset(f"tq:if:{{{QUEUE}}}:ghost", "1:x", body)
@@ -43,10 +41,3 @@ def test_the_oracle_sees_each_kind_of_wrong(here: Site) -> None:
 
     conn.set("forgotten", 1)
     assert judge(conn, QUEUE, load.fates).left == ["forgotten"]
-
-
-def here_body(here: Site, job_id: str) -> bytes:
-    """The record that a job entered with."""
-    witness = here.witness()
-    assert witness is not None
-    return witness.bodies[job_id]

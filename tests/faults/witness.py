@@ -13,7 +13,6 @@ from typing import Final
 import hiredis
 
 from tasqueue.core.errors import DecodeError
-from tasqueue.core.job import JobStatus
 from tasqueue.core.lifecycle import TURN
 from tasqueue.core.wire import decode_job
 
@@ -23,7 +22,9 @@ AOF: Final = {
 }
 """Options of a server whose journal is kept whole."""
 
-_RECORD: Final = b"tq:res:job:msg:"
+_SCHEDULED: Final = b"tasqueue:ss:"
+_TAKE_AWAY: Final = {b"ZREM", b"LTRIM", b"LREM"}
+"""A script that takes messages from a place only moves what it pushes elsewhere."""
 _LISTS: Final = {b"tq:res:success", b"tq:res:failed"}
 _CHUNK: Final = 1 << 20
 
@@ -37,7 +38,7 @@ class Witness:
     entries: Counter[str] = field(default_factory=Counter)
     """By job ID: how often it was enqueued anew, by a client or by its parent."""
     bodies: dict[str, bytes] = field(default_factory=dict)
-    """By job ID: the record that it was enqueued with."""
+    """By job ID: the message that entered."""
 
     def completed_twice(self) -> list[str]:
         return [job_id for job_id, count in self.completions.items() if count > 1]
@@ -60,25 +61,50 @@ def commands(folder: Path) -> Iterator[Sequence[bytes]]:
                     yield found
 
 
+def transactions(folder: Path) -> Iterator[list[Sequence[bytes]]]:
+    """The same, those together that took effect together: a script's, or one alone."""
+    block: list[Sequence[bytes]] | None = None
+    for command in commands(folder):
+        name = command[0].upper()
+        if name == b"MULTI":
+            block = []
+        elif name == b"EXEC":
+            yield block or []
+            block = None
+        elif block is None:
+            yield [command]
+        else:
+            block.append(command)
+
+
 def listen(folder: Path) -> Witness:
     """Read a server's journal from its start."""
     seen = Witness()
-    for command in commands(folder):
-        name = command[0].upper()
-        if name == b"ZADD" and command[1] in _LISTS:
-            seen.completions.update(one.decode() for one in command[3::2])
-        elif name == b"SET" and command[1].startswith(_RECORD):
-            _entered(seen, command[1].removeprefix(_RECORD).decode(), command[2])
+    for block in transactions(folder):
+        moved = any(command[0].upper() in _TAKE_AWAY for command in block)
+        for command in block:
+            name, key = command[0].upper(), command[1]
+            if name == b"ZADD" and key in _LISTS:
+                seen.completions.update(one.decode() for one in command[3::2])
+            elif name == b"ZADD" and key.startswith(_SCHEDULED):
+                _enter(seen, command[-1], scheduled=True)
+            elif name == b"LPUSH" and not key.startswith(b"tq:") and not moved:
+                for body in command[2:]:
+                    _enter(seen, body, scheduled=False)
     return seen
 
 
-def _entered(seen: Witness, job_id: str, record: bytes) -> None:
-    """A record says ``queued`` as its job enters; one that was sent back says by which token."""
+def _enter(seen: Witness, body: bytes, *, scheduled: bool) -> None:
+    """Count a message that enters; one that comes back says by which token, or is a retry.
+
+    A message with an ETA enters the scheduled set; who moves it from there is another matter,
+    and Go's workers may leave a copy there.
+    """
     try:
-        message = decode_job(record)
+        message = decode_job(body)
     except DecodeError:
         return
-    turn = message.job.ext.get(TURN, "")
-    if message.status == JobStatus.QUEUED and ":" not in str(turn):
-        seen.entries[job_id] += 1
-        seen.bodies.setdefault(job_id, record)
+    came_back = message.meta.retried or ":" in str(message.job.ext.get(TURN, ""))
+    if not came_back and scheduled == (message.job.opts.eta_ns is not None):
+        seen.entries[message.id] += 1
+        seen.bodies.setdefault(message.id, body)
