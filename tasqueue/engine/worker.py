@@ -123,8 +123,12 @@ class Worker:
                     job.cancel()
 
     def regain(self) -> None:
-        """Go on: what is still held is found by asking the store."""
-        self._lost = False
+        """Go on: what is still held is found by asking the store.
+
+        Also what a claim brought meanwhile, which may have been given to others since.
+        """
+        self._ready.clear()
+        self._lost, self._in_doubt = False, True
         self._freed.set()
 
     def _begin(self, claim: Claim, work: Coroutine[Any, Any, None]) -> None:

@@ -347,3 +347,36 @@ async def test_marks_that_failed_are_sent_again() -> None:
     name = await rig.send("gated")
     async with rig.running():
         await until(lambda: rig.is_("processing", name))
+
+
+async def test_jobs_whose_claim_was_answered_while_cut_off_run_once_the_worker_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rig = Rig(lease_seconds=0.8)
+    names = [await rig.send("quick") for _ in range(16)]
+    arrives, lease_of = asyncio.Event(), rig.store.lease
+
+    def lease(worker: Any) -> Any:
+        made = lease_of(worker)
+        claim = made.claim
+
+        async def late(queue: str, limit: int) -> Any:
+            taken = await claim(queue, limit)
+            if taken:
+                await arrives.wait()
+            return taken
+
+        made.claim = late
+        return made
+
+    rig.store.lease = lease
+    async with rig.running():
+        await until(lambda: rig.memory.held)
+        rig.store.fail("beat")
+        rig.clock.turn(7)
+        await until(lambda: "cut off" in caplog.text)
+        arrives.set()
+        await asyncio.sleep(0)
+        rig.store.fail("beat", times=0)
+        await rig.ended(*names)
+    assert rig.runs == dict.fromkeys(names, 1)
