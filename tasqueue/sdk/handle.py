@@ -30,36 +30,13 @@ from tasqueue.sdk.waiting import (
 )
 
 R_co = TypeVar("R_co", covariant=True)
-T_co = TypeVar("T_co", covariant=True)
 
 
-class Handle(ABC, Generic[T_co]):
+class Handle(ABC):
     """What the handles of jobs, groups and chains have in common."""
 
     __slots__ = ()
     client: Client
-
-    def get(self, timeout: float | None = None) -> T_co:
-        """Wait for the end, and return what came of it; ``timeout`` is in seconds, None no limit.
-
-        A group gives what its members returned, in order, with ``on_failure="continue"`` the
-        errors of failed members among it; a chain gives what its last job returned.
-
-        Raises:
-            JobFailed: a job used up its attempts; the others of a group go on.
-            JobTimeout: a job's last attempt ran longer than its own limit.
-            ResultTimeout: the time is over; the jobs go on.
-            ResultNotFound: all succeeded, and nothing is kept of what was returned.
-            JobNotFound: there is nothing of that ID.
-            ConfigurationError: an event loop runs in this thread: await `aget`.
-        """
-        result: T_co = self.client.ask(self._outcome(timeout), "aget")
-        return result
-
-    async def aget(self, timeout: float | None = None) -> T_co:  # noqa: ASYNC109 -- as `get`
-        """As `get`, awaited."""
-        result: T_co = await self.client.aask(self._outcome(timeout))
-        return result
 
     def status(self) -> JobStatus:
         """Where it stands; a group and a chain are ``processing`` until they failed or succeeded.
@@ -89,8 +66,35 @@ class Handle(ABC, Generic[T_co]):
             raise TypeError(msg)
 
 
+class OneResult(Handle, Generic[R_co]):
+    """What the handles of jobs and chains have in common: one result."""
+
+    __slots__ = ()
+
+    def get(self, timeout: float | None = None) -> R_co:
+        """Wait for the end, and return what the job, or the chain's last job, returned.
+
+        ``timeout`` is in seconds; None is no limit.
+
+        Raises:
+            JobFailed: a job used up its attempts.
+            JobTimeout: a job's last attempt ran longer than its own limit.
+            ResultTimeout: the time is over; the job goes on.
+            ResultNotFound: it succeeded, and nothing is kept of what it returned.
+            JobNotFound: there is nothing of that ID.
+            ConfigurationError: an event loop runs in this thread: await `aget`.
+        """
+        result: R_co = self.client.ask(self._outcome(timeout), "aget")
+        return result
+
+    async def aget(self, timeout: float | None = None) -> R_co:  # noqa: ASYNC109 -- as `get`
+        """As `get`, awaited."""
+        result: R_co = await self.client.aask(self._outcome(timeout))
+        return result
+
+
 @dataclass(frozen=True, slots=True)
-class JobHandle(Handle[R_co]):
+class JobHandle(OneResult[R_co]):
     """One job. It can be made again from its ID: ``task.job(id)``."""
 
     id: str
@@ -116,7 +120,7 @@ class JobHandle(Handle[R_co]):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupHandle(Handle[list[R_co]]):
+class GroupHandle(Handle, Generic[R_co]):
     """Jobs that run side by side. It can be made again from its ID: ``app.group_job(id)``."""
 
     id: str
@@ -126,6 +130,26 @@ class GroupHandle(Handle[list[R_co]]):
     """What reads each member's result; the last one reads all that follow."""
     each: Sequence[Sequence[str]] = field(default=(), repr=False, compare=False)
     """Where failed members give their errors: for each member its jobs, in order."""
+
+    def get(self, timeout: float | None = None) -> list[R_co]:
+        """Wait for all members; what they returned, in order.
+
+        ``timeout`` is in seconds; None is no limit. With ``on_failure="continue"`` the errors of
+        failed members are among it.
+
+        Raises:
+            JobFailed: a member failed; the others go on.
+            JobTimeout: a member's last attempt ran longer than its own limit.
+            ResultTimeout: the time is over; the jobs go on.
+            ResultNotFound: all succeeded, and of one nothing is kept.
+            JobNotFound: there is no such group.
+            ConfigurationError: an event loop runs in this thread: await `aget`.
+        """
+        return self.client.ask(self._outcome(timeout), "aget")
+
+    async def aget(self, timeout: float | None = None) -> list[R_co]:  # noqa: ASYNC109 -- as `get`
+        """As `get`, awaited."""
+        return await self.client.aask(self._outcome(timeout))
 
     def _outcome(self, timeout: float | None) -> Plan[list[Any]]:
         wait = Wait(timeout, self.client.hint)
@@ -170,7 +194,7 @@ class GroupHandle(Handle[list[R_co]]):
 
 
 @dataclass(frozen=True, slots=True)
-class ChainHandle(Handle[R_co]):
+class ChainHandle(OneResult[R_co]):
     """Jobs that run one by one. It can be made again from its ID: ``app.chain_job(id)``."""
 
     id: str

@@ -41,11 +41,8 @@ def chosen_url(url: str | None) -> str:
         ConfigurationError: no back end goes by that scheme.
         Unsupported: it is one that this version does not have yet.
     """
-    found: object = url if url is not None else os.environ.get(VARIABLE) or f"{MEMORY}://"
+    found = _text(url if url is not None else os.environ.get(VARIABLE) or f"{MEMORY}://")
     where = "App(…)" if url is not None else f"the environment variable {VARIABLE}"
-    if not isinstance(found, str):
-        msg = f"App({found!r}): the address of a back end is a text, such as {_EXAMPLES}"
-        raise ConfigurationError(msg)
     kind = scheme(found)
     if kind in _LATER:
         msg = f"{kind}:// (from {where}) comes with a later version: use redis:// or memory://"
@@ -54,6 +51,13 @@ def chosen_url(url: str | None) -> str:
         msg = f"{shown(found)!r} (from {where}) is not the address of a back end: use {_EXAMPLES}"
         raise ConfigurationError(msg)
     return found
+
+
+def _text(url: object) -> str:
+    if isinstance(url, str):
+        return url
+    msg = f"App({url!r}): the address of a back end is a text, such as {_EXAMPLES}"
+    raise ConfigurationError(msg)
 
 
 def scheme(url: str) -> str:

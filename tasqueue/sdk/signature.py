@@ -313,13 +313,13 @@ def chained(client: Client, steps: Steps) -> Any:
     Raises:
         Unsupported: a task would follow a group whose failed members give their errors.
     """
-    fans = [step for step in steps if isinstance(step, Fan)]
-    for fan in fans:
-        if fan.goes_on and fan is not steps[-1]:
-            raise _no_use_of_errors()
-    kind: type[Work[Any]] = ChainSignature if len(steps) > 1 else Signature
-    if fans:
-        kind = GroupSignature if isinstance(steps[-1], Fan) else FanIn
+    *before, end = steps
+    groups = [step for step in before if isinstance(step, Fan)]
+    if any(group.goes_on for group in groups):
+        raise _no_use_of_errors()
+    if isinstance(end, Fan):
+        return GroupSignature(client, steps)
+    kind = FanIn if groups else ChainSignature if before else Signature
     return kind(client, steps)
 
 

@@ -66,6 +66,11 @@ def misspelt(a: int) -> int:
     return a
 
 
+@app.task(executor="fiber")  # wrong: no such executor
+def fibrous(a: int) -> int:
+    return a
+
+
 @app.task(queue=3)  # wrong: queue's type
 def misplaced(a: int) -> int:
     return a
@@ -116,6 +121,8 @@ add.delay(1, 2).get("5")  # wrong: timeout's type
 add.delay(1, 2).get(timout=5)  # wrong: misspelt timeout
 add.job(7)  # wrong: an ID is a text
 add.using(eta="tomorrow").delay(1, 2)  # wrong: no datetime
+add.using(durability="disk").delay(1, 2)  # wrong: no such durability
+App("redis://x", durability="disk")  # wrong: the same for an app
 add.using(priority="high").delay(1, 2)  # wrong: no such option yet
 app.send(to="x")  # wrong: no name
 App(7)  # wrong: a URL is a text

@@ -102,6 +102,11 @@ def keywords(**values: int) -> int:
 def nothing() -> None: ...
 
 
+@app.task(executor="process", durability="replica")
+def apart(value: int) -> int:
+    return value
+
+
 @app.task(raw=True)
 def raw(payload: bytes) -> bytes:
     return payload
@@ -126,6 +131,7 @@ assert_type(hashable_first.delay("x", times=2), JobHandle[str])
 assert_type(many.delay(1, 2, 3), JobHandle[int])
 assert_type(keywords.delay(x=1, y=2), JobHandle[int])
 assert_type(nothing.delay(), JobHandle[None])
+assert_type(apart.using(durability="fsync").delay(1), JobHandle[int])
 assert_type(raw.delay(b"x").get(), bytes)
 assert_type(add.using(countdown=60, queue="x", retries=1).delay(1, 2), JobHandle[int])
 assert_type(add.delay_many([(1, 2), (3, 4)]), list[JobHandle[int]])
