@@ -122,13 +122,15 @@ class PairLease:
 
     async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:
         """Carry settlements out in the safe order."""
-        held = await self._held(queue)
-        answers: list[Answer] = []
-        for one in settlements:
-            if one.token in held:
-                await self._carry_out(queue, one)
-            answers.append(Answer.APPLIED if one.token in held else Answer.DECIDED)
-        return answers
+        held, done = await self._held(queue), list[str]()
+        try:
+            for one in settlements:
+                if one.token in held:
+                    await self._carry_out(queue, one)
+                    done.append(one.token)
+        finally:
+            await self._lease.drop(queue, done)
+        return [Answer.APPLIED if one.token in held else Answer.DECIDED for one in settlements]
 
     async def _held(self, queue: str) -> set[str]:
         return {claim.token for claim in await self._lease.adopt(queue)}
@@ -148,4 +150,3 @@ class PairLease:
             await self._results.set_failed(one.job_id)
         if one.dead:
             await self._lease.bury(queue, one.token, one.dead)
-        await self._lease.drop(queue, (one.token,))

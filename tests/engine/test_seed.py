@@ -88,7 +88,7 @@ async def ended(ask: Callable[[], Awaitable[Any]]) -> Any:
         meta = (await ask()).meta
         if meta.status != "processing":
             return meta
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)
 
 
 async def end_of(server: Server, job_id: str) -> str:
@@ -96,7 +96,7 @@ async def end_of(server: Server, job_id: str) -> str:
         message = await server.get_job(job_id)
         if message.status in {"successful", "failed"}:
             return message.status
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.005)
 
 
 async def test_a_job_saves_its_result(server: Server) -> None:
