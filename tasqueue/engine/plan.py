@@ -163,6 +163,14 @@ def open_group(group: OpenGroup) -> Plan[None]:
         yield group
 
 
+def _write(name: str, data: bytes) -> Plan[None]:
+    """Store a record, once more after a lost answer: that changes nothing."""
+    try:
+        yield Write(name, data)
+    except BackendUnavailable:
+        yield Write(name, data)
+
+
 def enqueue(job: Job, clock: Clock = SYSTEM) -> Plan[str]:
     """Enqueue a job; returns its ID (Go: server.go, Enqueue)."""
     prepared = prepare(job, clock)
@@ -185,7 +193,7 @@ def enqueue_group(group: Group, clock: Clock = SYSTEM) -> Plan[str]:
     meta = GroupMeta(group_id, job_status={one.job_id: JobStatus.QUEUED for one in prepared})
     opts = dataclasses.replace(group.opts, id=group_id)
     written = Group(group.jobs, opts) if len(group.jobs) <= MAX_GROUP_WRITTEN else None
-    yield Write(GROUP_KEY + group_id, encode_group(GroupMessage(meta, written)))
+    yield from _write(GROUP_KEY + group_id, encode_group(GroupMessage(meta, written)))
     if prepared:
         yield from submit(prepared)
     return group_id
@@ -196,7 +204,7 @@ def enqueue_chain(chain: Chain, clock: Clock = SYSTEM) -> Plan[str]:
     chain_id = check_id("chain", chain.opts.id) or new_id()
     prepared = prepare(chain.root, clock)
     meta = ChainMeta(chain_id, job_id=prepared.job_id)
-    yield Write(CHAIN_KEY + chain_id, encode_chain(ChainMessage(meta)))
+    yield from _write(CHAIN_KEY + chain_id, encode_chain(ChainMessage(meta)))
     yield from submit((prepared,))
     return chain_id
 
