@@ -29,18 +29,17 @@ class Entry:
         """The package whose version is shown, in lower case."""
         if self.adapter == "go":
             return "github.com/kalbhor/tasqueue/v2"
-        return "tasqueue" if self.ours else self.packages[0].partition("[")[0]
+        return "tasqueue" if self.ours or not self.packages else self.packages[0].partition("[")[0]
 
 
 _OURS: Final = (".",)
 _BARE: Final = ("redis", "hiredis", "uvloop")
 
 
-def _ours(name: str, mode: str, *, jobs: int, setting: str, slots: str = "") -> Entry:
-    env = {"BENCH_MODE": mode} | ({"BENCH_SLOTS": slots} if slots else {})
+def _ours(name: str, mode: str, *, jobs: int, setting: str, **env: str) -> Entry:
     return Entry(
         name=f"tasqueue {name}", adapter="with_tasqueue", packages=_OURS, jobs=jobs,
-        setting=setting, env=env, ours=True,
+        setting=setting, env={"BENCH_MODE": mode} | env, ours=True,
     )  # fmt: skip
 
 
@@ -60,7 +59,10 @@ def _bare(name: str, mode: str, *, jobs: int, setting: str) -> Entry:
 
 ENTRIES: Final = (
     _ours("async def", "async", jobs=100_000, setting="defaults: 16 slots"),
-    _ours("async def, 200 slots", "async", jobs=100_000, setting="--concurrency 200", slots="200"),
+    _ours("async def, 200 slots", "slots", jobs=100_000, setting="--concurrency 200",
+          BENCH_SLOTS="200"),
+    _ours("async def, a log line per job", "log", jobs=50_000, setting="defaults, and its log",
+          BENCH_LOG="yes"),
     _ours("def (threads)", "thread", jobs=40_000, setting="defaults: 16 threads"),
     _ours("groups of 1,000", "group", jobs=40_000, setting="defaults"),
     _ours("chains of 5", "chain", jobs=40_000, setting="defaults"),

@@ -44,10 +44,12 @@ def round_of(entry: Entry, server: Server, *, share: float, pings: int) -> dict[
 
 
 def _enqueues(entry: Entry, jobs: int) -> Iterator[tuple[str, int]]:
-    if entry.adapter != "with_tasqueue" or entry.env.get("BENCH_MODE") == "async":
+    """Ours enqueues the same way in most modes: it is measured once."""
+    mode = entry.env.get("BENCH_MODE")
+    if not entry.ours or mode == "async":
         yield "one", min(jobs, 5_000)
         yield "burst", min(jobs, 10_000)
-    if not (entry.ours and entry.env.get("BENCH_SLOTS")):
+    if not entry.ours or mode in {"async", "group", "chain"}:
         yield "many", min(jobs, 20_000)
 
 
@@ -63,7 +65,7 @@ def _drain(entry: Entry, server: Server, jobs: int, *, pings: int) -> dict[str, 
         }
         if pings and entry.env.get("BENCH_MODE") not in {"group", "chain", "batch"}:
             found |= _latency(entry, _call(entry, server, "ping", count=pings))
-        found["worker_rss_mb"] = process_rss_mb(running.pid)
+        found["worker_rss_mb"] = running.rss_mb()
     return found
 
 
@@ -84,6 +86,10 @@ class Running:
         self._process = process
         self._folder = folder
         self.pid: int = process.pid
+
+    def rss_mb(self) -> float:
+        """Its memory."""
+        return process_rss_mb(self.pid)
 
     def report(self) -> dict[str, Any]:
         """What it says when it has run all jobs.

@@ -47,7 +47,7 @@ def environment(entry: Entry, port: int, **more: str) -> dict[str, str]:
 
 def python(entry: Entry) -> Path:
     """The interpreter of an environment."""
-    return _python(entry.adapter, entry.packages)
+    return _python(entry.library, entry.packages)
 
 
 @cache

@@ -1,15 +1,11 @@
-"""Where a worker's time goes: ``python -m benchmarks.profile_worker`` prints the top of cProfile."""
+"""Where the time goes in a worker or in ``.delay()``: ``python -m benchmarks.profile_worker``."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import cProfile
-import os
 import pstats
-import subprocess
-import sys
-import time
 
 from benchmarks.server import running
 from tasqueue import App
@@ -24,7 +20,7 @@ async def _drain(app: App, slots: int, jobs: int) -> None:
 
 
 async def _until(app: App, jobs: int) -> None:
-    while len(await app.server.get_success()) < jobs:
+    while len(await app.server.get_success()) < jobs:  # noqa: ASYNC110 -- a record in a store
         await asyncio.sleep(0.5)
 
 
@@ -42,7 +38,7 @@ def _app(url: str, *, threads: bool) -> App:
 
 
 def main() -> None:
-    """Fill, drain under the profiler, and print what took longest by itself and with all it calls."""
+    """Work under cProfile, and print what took longest by itself, and with all that it calls."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--slots", type=int, default=16)

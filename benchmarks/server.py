@@ -11,12 +11,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import ConnectionError as NotThereError
-
-_TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 def binary() -> str:
@@ -73,11 +71,12 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of CPU that the server has used."""
-        return process_cpu(self._process.pid)
+        used = self.info("cpu")
+        return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
-    def rss_mb(self) -> float:
-        """Its memory."""
-        return process_rss_mb(self._process.pid)
+    def ended(self) -> int:
+        """Jobs of ours that have succeeded."""
+        return int(self.client.zcard("tq:res:success"))
 
     def stop(self) -> None:
         """End it."""
@@ -131,12 +130,6 @@ class Count:
 def calls_of(commandstats: Mapping[str, Any]) -> dict[str, int]:
     """Calls by command, those inside of scripts too."""
     return {name.removeprefix("cmdstat_"): int(of["calls"]) for name, of in commandstats.items()}
-
-
-def process_cpu(pid: int) -> float:
-    """User and system seconds of a process and its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 def process_rss_mb(pid: int) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tasqueue.core import lifecycle
-from tasqueue.core.errors import BackendError, BackendRejected
+from tasqueue.core.errors import BackendError, BackendRejected, EncodeError
 from tasqueue.core.job import JobStatus
-from tasqueue.core.lifecycle import TURN, Decision, Finish
+from tasqueue.core.lifecycle import TURN, Decision, Finish, recorded
 from tasqueue.core.ports import Answer, Claim, Lease, Mark, Settlement
 from tasqueue.core.wire import encode_job
 from tasqueue.engine.context import LOGGER
@@ -50,6 +50,14 @@ def settlement(
     return made
 
 
+class Begun(NamedTuple):
+    """A job whose handler began; its record is written out only if it is sent."""
+
+    token: str
+    message: JobMessage
+    now_ns: int
+
+
 class Committer:
     """One queue's settlements and ``processing`` marks, on their way to the store.
 
@@ -63,7 +71,7 @@ class Committer:
         self._clock = clock
         self._freed = freed
         self._waiting: list[Settlement] = []
-        self._marks: dict[str, Mark] = {}
+        self._begun: dict[str, Begun] = {}
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -80,14 +88,14 @@ class Committer:
         """The tokens of the settlements that are not answered yet."""
         return {one.token for one in self._waiting}
 
-    def mark(self, mark: Mark) -> None:
+    def mark(self, begun: Begun) -> None:
         """Have a ``processing`` record written, unless the job ends before that."""
-        self._marks[mark.token] = mark
+        self._begun[begun.token] = begun
         self._wake()
 
     def settle(self, made: Settlement) -> None:
         """Have a settlement carried out."""
-        self._marks.pop(made.token, None)
+        self._begun.pop(made.token, None)
         self._waiting.append(made)
         self._wake()
 
@@ -100,7 +108,7 @@ class Committer:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._waiting or self._marks:
+            while self._waiting or self._begun:
                 try:
                     await self._settle()
                     await self._mark()
@@ -137,12 +145,22 @@ class Committer:
             await self._clock.sleep(_PATIENCE)
 
     async def _mark(self) -> None:
-        marks, self._marks = self._marks, {}
+        begun, self._begun = self._begun, {}
+        marks = [mark for one in begun.values() if (mark := _processing(one)) is not None]
         if not marks:
             return
         try:
-            await self._lease.mark(self._queue, list(marks.values()))
+            await self._lease.mark(self._queue, marks)
         except BackendError:
             # Of jobs that end meanwhile too: the store writes none whose token is gone.
-            self._marks = marks | self._marks
+            self._begun = begun | self._begun
             raise
+
+
+def _processing(begun: Begun) -> Mark | None:
+    """The record that a job runs; None if it cannot be written, which the job's end says loudly."""
+    record = recorded(begun.message, JobStatus.PROCESSING, begun.now_ns)
+    try:
+        return Mark(begun.token, record.meta.id, encode_job(record))
+    except EncodeError:
+        return None

@@ -9,12 +9,12 @@ from typing import Final, TypeVar
 
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import DecodeError, EncodeError, LimitExceeded
-from tasqueue.core.job import NIL_JOB, JobMessage, JobStatus
+from tasqueue.core.job import NIL_JOB, JobMessage
 from tasqueue.core.lifecycle import Circumstances, Failed, Outcome, Postponed, Succeeded
-from tasqueue.core.ports import Claim, GroupResults, Lease, Mark, Read, Settlement, Store
-from tasqueue.core.wire import decode_job, encode_job
+from tasqueue.core.ports import Claim, GroupResults, Lease, Read, Settlement, Store
+from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import Clock
-from tasqueue.engine.committer import Committer, settlement
+from tasqueue.engine.committer import Begun, Committer, settlement
 from tasqueue.engine.context import LOGGER, JobContext
 from tasqueue.engine.executor import Executor
 from tasqueue.engine.notes import Notes
@@ -106,8 +106,7 @@ class Processor:
     async def _known(
         self, claim: Claim, message: JobMessage, *, task: Task, ctx: JobContext
     ) -> None:
-        record = lifecycle.recorded(message, JobStatus.PROCESSING, self._shared.clock.now_ns())
-        self._committer.mark(Mark(claim.token, message.meta.id, encode_job(record)))
+        self._committer.mark(Begun(claim.token, message, self._shared.clock.now_ns()))
         if group := lifecycle.closes(message.job):
             wanted = GroupResults(group)
             ctx.group_results = await self._insist(lambda: self._shared.store.perform(wanted))

@@ -1,4 +1,4 @@
-"""What a job costs the server, in calls: a figure that no busy machine can change, unlike a time."""
+"""What a job costs the server, in calls: a busy machine does not change that, unlike a time."""
 
 import asyncio
 

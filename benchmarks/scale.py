@@ -1,0 +1,289 @@
+"""Ours alone at scale, and how fair it is: ``python -m benchmarks.scale``.
+
+Each row is measured in turn with the plain one (``base``), and is shown as a ratio to that: what a
+job costs with a long queue, many scheduled jobs, more processes, larger payloads. The long run
+watches the memory of one worker; fairness is the time that a job waits beside slow ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.chart import figure
+from benchmarks.contest import ENTRIES, Entry
+from benchmarks.measure import Failed, Running, worker
+from benchmarks.place import HERE
+from benchmarks.report import fill
+from benchmarks.server import Count, Server, running
+from tasqueue import App
+
+_BASE: Final = next(entry for entry in ENTRIES if entry.env.get("BENCH_MODE") == "async")
+_PORTION: Final = 5_000
+_LATER: Final = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One row."""
+
+    name: str
+    jobs: int = 10_000
+    """Jobs whose cost is measured."""
+    backlog: int = 0
+    """Jobs behind them in the queue, which nobody runs."""
+    scheduled: int = 0
+    processes: int = 1
+    bytes: int = 0
+    """Size of the argument, and of the result."""
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def cases(share: float) -> list[Case]:
+    """The rows, with a part of their size."""
+    many, later = int(1_000_000 * share), int(100_000 * share)
+    jobs = max(1_000, int(20_000 * min(1.0, 4 * share)))
+    return [
+        Case(name="base", jobs=jobs),
+        Case(name=f"{many:,} more jobs in the queue", jobs=jobs, backlog=many),
+        Case(name=f"{later:,} jobs scheduled", jobs=jobs, scheduled=later),
+        Case(name="2 worker processes", jobs=jobs, processes=2, backlog=jobs),
+        Case(name="4 worker processes", jobs=jobs, processes=4, backlog=jobs),
+        Case(name="1 kB argument and result", jobs=jobs, bytes=1_000),
+        Case(name="64 kB argument and result", jobs=max(200, jobs // 20), bytes=64_000),
+        Case(name="1 MB argument and result", jobs=max(20, jobs // 200), bytes=1_000_000),
+    ]
+
+
+def _app(server: Server) -> App:
+    app = App(f"redis://127.0.0.1:{server.port}/0")
+
+    @app.task(name="add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @app.task(name="echo")
+    def echo(data: str) -> str:
+        return data
+
+    return app
+
+
+def _fill(server: Server, case: Case) -> None:
+    """The measured jobs first: they are older, and so come first."""
+    server.empty()
+    with _app(server) as app:
+        add, echo = app.tasks["add"], app.tasks["echo"]
+        if case.bytes:
+            data = "x" * case.bytes
+            for start in range(0, case.jobs, 50):
+                echo.delay_many([(data,)] * min(50, case.jobs - start))
+        else:
+            _send(add.delay_many, case.jobs)
+        _send(add.delay_many, case.backlog)
+        at = datetime.now(UTC) + _LATER
+        _send(add.using(eta=at).delay_many, case.scheduled)
+
+
+def _send(many: Callable[[list[tuple[int, int]]], Any], count: int) -> None:
+    for start in range(0, count, _PORTION):
+        many([(number, 1) for number in range(start, min(start + _PORTION, count))])
+
+
+def measured(server: Server, case: Case) -> dict[str, float]:
+    """Run a row once."""
+    _fill(server, case)
+    share = case.jobs // case.processes
+    counted = Count(server)
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(worker(_BASE, server, share, **case.env))
+            for _ in range(case.processes)
+        ]
+        report = workers[0].report()
+        done = server.ended()
+        per_job = counted.per_job(done)
+    return {
+        "drain_per_s": done / report["seconds"],
+        "worker_cpu_us": 1e6 * report["cpu"] / report["jobs"],
+        "redis_cpu_us": per_job["redis_cpu_us"],
+    }
+
+
+def rows(server: Server, share: float, rounds: int) -> dict[str, dict[str, float]]:
+    """Medians by row."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for _ in range(rounds):
+        for case in cases(share):
+            try:
+                values = measured(server, case)
+            except Failed as error:
+                print(f"{case.name}: FAILED\n{error}", flush=True)
+                continue
+            print(f"{case.name}: {values['drain_per_s']:,.0f} jobs/s", flush=True)
+            for name, value in values.items():
+                found.setdefault(case.name, {}).setdefault(name, []).append(value)
+    return {
+        row: {name: median(sample) for name, sample in values.items()}
+        for row, values in found.items()
+    }
+
+
+# -- a long run ----------------------------------------------------------------------------------
+
+
+def long_run(server: Server, jobs: int) -> dict[str, float]:
+    """Feed one worker until it has run so many jobs; its memory after a tenth and at the end."""
+    server.empty()
+    sizes: list[float] = []
+    begun = time.perf_counter()
+    with _app(server) as app, worker(_BASE, server, jobs) as busy:
+        for start in range(0, jobs, _PORTION):
+            _send(app.tasks["add"].delay_many, min(_PORTION, jobs - start))
+            while int(server.client.llen("tasqueue:tasks")) > _PORTION:
+                time.sleep(0.02)
+            _forget(server)
+            sizes.append(busy.rss_mb())
+        seconds = _until_done(busy, begun)
+        sizes.append(busy.rss_mb())
+    tenth = sizes[max(1, len(sizes) // 10)]
+    return {"jobs": jobs, "seconds": seconds, "rss_at_a_tenth_mb": tenth, "rss_mb": sizes[-1]}
+
+
+def _until_done(busy: Running, begun: float) -> float:
+    busy.report()
+    return time.perf_counter() - begun
+
+
+def _forget(server: Server) -> None:
+    """Drop what has ended: a million results would fill the server, and are not looked at here."""
+    client: Any = server.client
+    names = [one.decode() for one in client.zrange("tq:res:success", 0, -1_000)]
+    for start in range(0, len(names), 1_000):
+        part = names[start : start + 1_000]
+        client.unlink(*[f"tq:res:{kind}{one}" for one in part for kind in ("", "job:msg:")])
+        client.zrem("tq:res:success", *part)
+
+
+# -- fairness ------------------------------------------------------------------------------------
+
+
+async def fairness(server: Server, jobs: int, *, slow_share: float) -> dict[str, float]:
+    """Two workers of 16 slots, a steady stream; how long quick jobs wait beside slow ones."""
+    server.empty()
+    entry = Entry(
+        name="fairness", adapter="mixed_tasqueue", packages=_BASE.packages, jobs=jobs,
+        setting="", ours=True,
+    )  # fmt: skip
+    with worker(entry, server, jobs), worker(entry, server, jobs):
+        async with App(f"redis://127.0.0.1:{server.port}/0") as app:
+
+            @app.task(name="quick")
+            async def quick(sent: int) -> int:
+                return sent
+
+            @app.task(name="slow")
+            async def slow(sent: int) -> int:
+                return sent
+
+            await asyncio.sleep(3)
+            handles = []
+            every = round(1 / slow_share) if slow_share else 0
+            for number in range(jobs):
+                task = slow if every and number % every == 0 else quick
+                handle = await task.adelay(time.time_ns())
+                if task is quick:
+                    handles.append(handle)
+                await asyncio.sleep(0.004)
+            waits = sorted([await handle.aget(timeout=30) / 1e6 for handle in handles])
+    return {"p50_ms": median(waits), "p99_ms": waits[int(0.99 * (len(waits) - 1))]}
+
+
+def fair(server: Server, jobs: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Medians without slow jobs and with 5 % of them, in turn."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(rounds):
+        for name, share in (("no slow jobs", 0.0), ("5 % slow jobs (0.5 s)", 0.05)):
+            values = asyncio.run(fairness(server, jobs, slow_share=share))
+            print(f"{name}: p99 {values['p99_ms']:.1f} ms", flush=True)
+            found.setdefault(name, []).append(values)
+    return {
+        name: {key: median(one[key] for one in values) for key in values[0]}
+        for name, values in found.items()
+    }
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The tables."""
+    about, base = results["about"], results["rows"]["base"]
+    how = (
+        f"{about['date']}, {about['server']}, load average {about['load']:.1f}; medians of "
+        f"{about['rounds']} rounds in turn. Command: `{about['command']}`"
+    )
+    lines = [
+        how,
+        "",
+        "| | jobs/s | worker CPU µs/job | Redis CPU µs/job | both, against base |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, row in results["rows"].items():
+        costs = [row["worker_cpu_us"], row["redis_cpu_us"]]
+        ratio = sum(costs) / (base["worker_cpu_us"] + base["redis_cpu_us"])
+        figures = " | ".join(map(figure, [row["drain_per_s"], *costs]))
+        lines.append(f"| {name} | {figures} | {ratio:.2f} × |")
+    if long := results.get("long"):
+        before, after = long["rss_at_a_tenth_mb"], long["rss_mb"]
+        took = f"One worker, {long['jobs']:,} jobs in {long['seconds']:.0f} s"
+        lines += ["", f"{took}: {before:.1f} MB after a tenth of them, {after:.1f} MB at the end."]
+    lines += ["", "| two workers of 16 slots | wait p50, ms | wait p99, ms |", "|---|--:|--:|"]
+    for name, values in results["fairness"].items():
+        lines.append(f"| {name} | {figure(values['p50_ms'])} | {figure(values['p99_ms'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--share", type=float, default=1.0, help="part of the full sizes")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pings", type=int, default=2_000, help="jobs of the fairness run")
+    parser.add_argument("--long", type=int, default=1_000_000, help="jobs of the long run; 0: none")
+    parser.add_argument("--publish", action="store_true", help="into the docs too")
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    asked = parser.parse_args()
+    said = f"--share {asked.share:g} --rounds {asked.rounds} --pings {asked.pings}"
+    about = {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "rounds": asked.rounds,
+        "command": f"python -m benchmarks.scale {said} --long {asked.long}",
+    }
+    with running() as server:
+        about["server"] = server.version()
+        results = {
+            "about": about,
+            "rows": rows(server, asked.share, asked.rounds),
+            "fairness": fair(server, asked.pings, asked.rounds),
+            "long": long_run(server, asked.long) if asked.long else None,
+        }
+    about["load"] = os.getloadavg()[1]
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "scale.json").write_text(json.dumps(results, indent=1) + "\n")
+    text = markdown(results)
+    (asked.out / "scale.md").write_text(text)
+    if asked.publish:
+        fill("scale", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
