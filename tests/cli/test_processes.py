@@ -121,10 +121,10 @@ def test_a_child_that_holds_the_gil_is_not_taken_for_dead(
 ) -> None:
     lease = ["--lease", "1"]
     with App(redis_url) as app, worker(tmp_path, redis_url, "--processes", "1", *lease):
-        job = app.using(queue="cli").send("hold_the_gil", seconds=3)
+        job = app.using(queue="cli").send("hold_the_gil", seconds=5)
         wait_until(lambda: _pids(redis_client, "gil"), "a held GIL")
         with worker(tmp_path, redis_url, *lease):  # one that would take it for dead
-            assert job.get(timeout=20) == 3
+            assert job.get(timeout=20) == 5
     assert len(_pids(redis_client, "gil")) == 1
 
 
