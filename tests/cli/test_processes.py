@@ -183,6 +183,12 @@ def test_an_app_that_cannot_be_loaded_ends_the_supervisor_with_one_paragraph(
         assert "Traceback" not in supervisor.said
 
 
+def test_a_memory_app_ends_the_supervisor_with_one_paragraph(tmp_path: Path) -> None:
+    with WorkerProcess(tmp_path, "memory://", "--processes", "3") as supervisor:
+        assert supervisor.ended() == 2
+        assert supervisor.said.count("memory://") == 1
+
+
 def test_a_supervisor_shows_no_password_on_a_command_line_or_in_its_log(
     tmp_path: Path, redis_url: str
 ) -> None:

@@ -230,16 +230,21 @@ class Supervisor:
             text = "worker process %d is killed: %d jobs run on after their timeout"
             LOGGER.error(text, child.pid, len(late))
             child.kill(late)
-        elif child.ordered or child.hello is None:
-            return
-        elif limits.max_jobs is not None and page.ended >= limits.max_jobs:
-            LOGGER.info("worker process %d has done %d jobs: it is replaced", child.pid, page.ended)
-            child.order(Order.RETIRE)
-        elif limits.max_rss_mib is not None and child.rss_mib() > limits.max_rss_mib:
-            LOGGER.info(
-                "worker process %d has %.0f MiB: it is replaced", child.pid, child.rss_mib()
-            )
-            child.order(Order.RETIRE)
+        elif child.hello is not None and self._may_retire(child):
+            if limits.max_jobs is not None and page.ended >= limits.max_jobs:
+                self._retire(child, f"has done {page.ended} jobs")
+            elif limits.max_rss_mib is not None and (rss := child.rss_mib()) > limits.max_rss_mib:
+                self._retire(child, f"has {rss:.0f} MiB")
+
+    def _may_retire(self, child: Child) -> bool:
+        """Not more than half of the children at a time: the others go on working."""
+        leaving = sum(one.ordered for one in self._children)
+        return not child.ordered and leaving < max(1, self._limits.processes // 2)
+
+    @staticmethod
+    def _retire(child: Child, why: str) -> None:
+        LOGGER.info("worker process %d %s: it is replaced", child.pid, why)
+        child.order(Order.RETIRE)
 
     @staticmethod
     async def _either(*events: asyncio.Event) -> None:

@@ -49,13 +49,15 @@ class FakeReaper:
 class Run:
     """A supervisor of such children at work."""
 
-    def __init__(self, reaper: FakeReaper, *, obey: str = OBEDIENT, grace: float = 60) -> None:
+    def __init__(
+        self, reaper: FakeReaper, *, obey: str = OBEDIENT, grace: float = 60, **limits: float
+    ) -> None:
         self.reaper = reaper
         program = CHILD.replace("OBEY", obey).replace("GRACE", str(grace))
         self.supervisor = Supervisor(
             lambda *fds: [sys.executable, "-c", program, *map(str, fds)],
             lambda url: reaper,
-            limits=Limits(processes=1),
+            limits=Limits(**limits),  # type: ignore[arg-type]
         )
         self.ending = asyncio.create_task(self.supervisor.run())
 
@@ -146,3 +148,16 @@ async def test_a_system_that_starts_no_process_is_asked_again(
     await _until(lambda: caplog.text.count("cannot start a worker process") >= 2)
     supervisor.stop()
     assert await ending == 0
+
+
+async def test_not_all_children_are_replaced_at_once() -> None:
+    run = Run(FakeReaper(), obey=DEAF, processes=4, max_rss_mib=0.1)
+    supervisor = run.supervisor
+    await _until(lambda: sum(child.hello is not None for child in supervisor._children) == 4)
+    await _until(lambda: sum(child.ordered for child in supervisor._children) == 2)
+    supervisor._look_at(next(one for one in supervisor._children if not one.ordered), now=0.0)
+    assert sum(child.ordered for child in supervisor._children) == 2
+    for child in supervisor._children:
+        child._process.kill()
+    supervisor.stop()
+    await run.ending
