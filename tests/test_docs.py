@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 import tasqueue
+from tasqueue.cli.command import tasqueue as tasqueue_command
 from tests.servers import valkey
 
 ROOT: Final = Path(__file__).parent.parent
@@ -167,6 +168,15 @@ def test_the_readme_gives_the_commands_that_ci_runs() -> None:
     for command in ('pip install -e ".[dev]"', "pytest tests/ -v"):
         assert command in readme
         assert command in ci
+
+
+def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    for name, command in tasqueue_command.commands.items():
+        assert f"tasqueue {name}" in page
+        shown = [one for one in command.params if not getattr(one, "hidden", False)]
+        options = {text for one in shown for text in one.opts if text.startswith("-")}
+        assert [option for option in sorted(options) if f"`{option}`" not in page] == []
 
 
 def test_every_path_that_the_docs_name_is_there() -> None:
