@@ -37,10 +37,10 @@ async def test_a_handler_may_postpone_itself_without_using_up_an_attempt() -> No
     rig.add("sleepy", sleepy)
     async with rig.running():
         name = await rig.send("sleepy")
-        for _ in range(2):
-            await until(lambda: rig.memory.scheduled[Q])
-            rig.clock.turn(61)
-            await until(lambda: not rig.memory.scheduled[Q])
+        await until(lambda: rig.runs[name] == 1 and rig.memory.scheduled[Q])
+        rig.clock.turn(61)
+        await until(lambda: rig.runs[name] == 2 and rig.memory.scheduled[Q])
+        rig.clock.turn(61)
         await rig.ended(name)
     assert (await rig.server.get_job(name)).meta.retried == 0
 
