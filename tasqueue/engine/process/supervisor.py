@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,9 @@ from typing import Final
 
 from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import Reaper
+from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import LOGGER
+from tasqueue.engine.keeper import Loop
 from tasqueue.engine.process.channel import Hello, Order
 from tasqueue.engine.process.child import Child
 
@@ -83,7 +86,8 @@ class Supervisor:
         keepers = [
             asyncio.create_task(self._keep(waits=n > 0)) for n in range(self._limits.processes)
         ]
-        beside = [asyncio.create_task(loop()) for loop in (self._watch, self._beat)]
+        loops = Loop("watch", _WATCH, self._watch), Loop("beats", _WATCH, self._beat)
+        beside = [asyncio.create_task(loop.run(SYSTEM)) for loop in loops]
         try:
             await asyncio.gather(*keepers)
             await asyncio.gather(*self._reaps)
@@ -178,13 +182,15 @@ class Supervisor:
         if reaper is None or not worker_id:
             return
         give_up_at: float | None = None
+        level = logging.WARNING
         while True:
             try:
                 given = await loop.run_in_executor(
                     self._reaping, reaper.reap, worker_id, hello.queues, started
                 )
             except BackendError as error:
-                LOGGER.warning("the jobs of worker %s wait for the broker: %s", worker_id, error)
+                LOGGER.log(level, "the jobs of worker %s wait: %s", worker_id, error)
+                level = logging.DEBUG
             else:
                 LOGGER.info("gave %d jobs of worker %s back", given, worker_id)
                 return
@@ -197,31 +203,28 @@ class Supervisor:
 
     # -- beside -----------------------------------------------------------------------------------
 
-    async def _beat(self) -> None:
-        """Beat for the children: what they run cannot hold it up."""
-        loop = asyncio.get_running_loop()
-        await self._greeted.wait()
-        while True:
-            for child in tuple(self._children):
-                hello, reaper, worker_id = child.hello, self._reaper, child.page().worker_id
-                if hello is None or reaper is None or not worker_id:
-                    continue
-                try:
-                    await loop.run_in_executor(self._beating, reaper.beat, worker_id, hello.queues)
-                except BackendError as error:
-                    LOGGER.debug("cannot beat for worker %s: %s", worker_id, error)
-            await asyncio.sleep(self._lease / 4)
+    async def _beat(self) -> float | None:
+        """Beat for the children, four times a lease: what they run cannot hold it up."""
+        reaper, loop = self._reaper, asyncio.get_running_loop()
+        if reaper is None:
+            return None
+        named = [
+            (worker_id, child.hello.queues)
+            for child in self._children
+            if child.hello is not None and (worker_id := child.page().worker_id)
+        ]
+        for worker_id, queues in named:
+            await loop.run_in_executor(self._beating, reaper.beat, worker_id, queues)
+        return self._lease / 4
 
     async def _watch(self) -> None:
-        while True:
-            now = time.monotonic()
-            for child in tuple(self._children):
-                if now > self._until:
-                    LOGGER.error("worker process %d does not end: it is killed", child.pid)
-                    child.kill([])
-                else:
-                    self._look_at(child, now)
-            await asyncio.sleep(_WATCH)
+        now = time.monotonic()
+        for child in tuple(self._children):
+            if now > self._until:
+                LOGGER.error("worker process %d does not end: it is killed", child.pid)
+                child.kill([])
+            else:
+                self._look_at(child, now)
 
     def _look_at(self, child: Child, now: float) -> None:
         page, limits = child.page(), self._limits

@@ -29,10 +29,14 @@ class FakeReaper:
 
     def __init__(self, failures: float = 0) -> None:
         self.failures = failures
+        self.deaf = 0
         self.beaten: set[str] = set()
         self.reaped: list[tuple[str, tuple[str, ...], dict[str, list[str]]]] = []
 
     def beat(self, worker_id: str, queues: Sequence[str]) -> bool:
+        if self.deaf:
+            self.deaf -= 1
+            raise BackendUnavailable("out of reach")
         self.beaten.add(worker_id)
         return True
 
@@ -161,3 +165,14 @@ async def test_not_all_children_are_replaced_at_once() -> None:
         child._process.kill()
     supervisor.stop()
     await run.ending
+
+
+async def test_a_beat_that_fails_is_tried_again() -> None:
+    reaper = FakeReaper()
+    run = Run(reaper)
+    pid = await run.pid()
+    reaper.deaf = 2
+    reaper.beaten.clear()
+    assert await run.pid() == pid
+    assert reaper.deaf == 0
+    assert await run.stopped() == 0
