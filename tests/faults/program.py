@@ -3,6 +3,7 @@
 The environment says where: ``TASQUEUE_URL``, and ``TQ_DIARY`` for the notes of all its processes.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def _serve(diary: Diary) -> None:
         failpoint.install(fail, Path(os.environ["TQ_FAIL_ONCE"]))
     for name, handler in TASKS.items():
         _task(name, noted(diary, handler))
+    if level := os.environ.get("TQ_LOG"):
+        logging.getLogger("tasqueue").setLevel(level)
     diary.note("ready", os.getpid())
 
 

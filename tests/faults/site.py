@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,6 +92,11 @@ class Hand:
         """``kill -9``."""
         self.process.kill()
         self.process.wait()
+
+    def kill_child(self, pid: int) -> None:
+        """``kill -9`` of one of a supervisor's workers."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

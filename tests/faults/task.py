@@ -111,8 +111,10 @@ def noted(diary: Diary, handler: Handler) -> Handler:
     """Note the start and the end of each run."""
 
     async def run(payload: bytes, ctx: JobContext) -> None:
-        diary.note("start", ctx.id, ctx.meta.retried)
-        await handler(payload, ctx)
-        diary.note("end", ctx.id)
+        diary.note("start", ctx.id, ctx.meta.retried, os.getpid())
+        try:
+            await handler(payload, ctx)
+        finally:
+            diary.note("end", ctx.id, os.getpid())
 
     return run

@@ -65,7 +65,9 @@ def _jump(traveller: Any) -> None:
 
 async def main() -> None:
     flags = _flags()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("TQ_LOG", "INFO"), format="%(asctime)s %(levelname)s %(message)s"
+    )
     diary = Diary(flags.diary)
     diary.listen()
     if fail := os.environ.get("TQ_FAIL"):

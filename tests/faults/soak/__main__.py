@@ -1,0 +1,35 @@
+"""The command line of the soak: one JSON line at the end, and a page of all kept runs."""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.soak.page import RUNS, write_page
+from tests.faults.soak.run import Plan, soak
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak")
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=20, help="kill -9 of worker processes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--go", action="store_true", help="a Go worker and producer beside ours")
+    parser.add_argument("--keep", action="store_true", help="add this run to the docs' page")
+    flags = parser.parse_args()
+    plan = Plan(jobs=flags.jobs, kills=flags.kills, seed=flags.seed, go=flags.go)
+    with tempfile.TemporaryDirectory(prefix="tasqueue-soak-") as folder:
+        report = soak(plan, Path(folder))
+    line = json.dumps(report)
+    if flags.keep:
+        with RUNS.open("a") as file:
+            file.write(line + "\n")
+        write_page()
+    sys.stdout.write(line + "\n")
+    bad = [name for name in ("lost", "completed_twice", "children_twice", "wrong") if report[name]]
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""The page of kept runs: docs/design/soak.md, made of runs.jsonl."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from tests.parity.program import ROOT
+
+RUNS: Final = Path(__file__).with_name("runs.jsonl")
+PAGE: Final = ROOT / "docs" / "design" / "soak.md"
+
+_TOP: Final = """# The soak
+
+`just soak --jobs N --kills K --seed S` sends jobs of every kind (plain, retrying, failing with an
+error job, chains, groups, groups with a callback, jobs with an ETA) to four worker processes and a
+supervisor with two more. Some are behind a proxy that loses and resets; processes are killed with
+`kill -9` or stopped beyond their lease of 3 s, and Valkey itself is killed and comes back from its
+journal (AOF, everysec). At the end the oracle of [injected faults](faults.md) counts: where each job
+is, and from the server's own journal how often each was completed and each child entered.
+
+Written by the soak itself, from `tests/faults/soak/runs.jsonl`. The machine has two cores, which
+other programs used at the same time: seconds and recovery times are upper limits.
+
+"""
+
+_ROWS: Final = {
+    "sent": "jobs sent, children included",
+    "completed": "completed",
+    "failed": "failed, as they should",
+    "dead": "dead",
+    "lost": "**lost**",
+    "completed_twice": "**completed twice**",
+    "children_twice": "**children entered twice**",
+    "entered_twice": "other jobs entered twice",
+    "wrong": "in a wrong place, or keys left over",
+    "run_again": "run again",
+    "bound_on_duplicates": "bound on that: slots of all that was killed or cut off",
+    "runs_in_go": "run by a Go worker",
+    "zombies_refused": "completions of zombies refused",
+    "decided_before": "completions told that they had been decided before",
+    "recovered_jobs": "jobs cut short by a kill",
+    "recovery_p50_s": "seconds until such a job ran again, p50",
+    "recovery_p99_s": "the same, p99",
+    "seconds": "seconds in all",
+}
+
+
+def write_page() -> None:
+    """Write the page anew."""
+    runs: list[dict[str, Any]] = [json.loads(line) for line in RUNS.read_text().splitlines()]
+    total = {name: sum(run[name] for run in runs) for name in _SUMS}
+    harm: dict[str, int] = {}
+    for run in runs:
+        for name, count in run["harm"].items():
+            harm[name] = harm.get(name, 0) + count
+    text = _TOP + f"**{len(runs)} runs in all: " + _sentence(total) + "**\n\n"
+    text += "| harm | times |\n| --- | ---: |\n"
+    text += "".join(f"| {name} | {count:,} |\n" for name, count in sorted(harm.items()))
+    for run in runs:
+        beside = ", a Go worker and producer beside ours" if run["go"] else ""
+        text += f"\n## {run['sent']:,} jobs, {run['kills']} kills, seed {run['seed']}{beside}\n\n"
+        text += "| | |\n| --- | ---: |\n"
+        text += "".join(f"| {label} | {_shown(run[name])} |\n" for name, label in _ROWS.items())
+    PAGE.write_text(text)
+
+
+_SUMS: Final = ("sent", "kills", "lost", "completed_twice", "children_twice", "run_again")
+
+
+def _sentence(total: dict[str, int]) -> str:
+    return (
+        f"{total['sent']:,} jobs, {total['kills']:,} kills of worker processes; {total['lost']:,} "
+        f"jobs lost, {total['completed_twice']:,} completed twice, {total['children_twice']:,} "
+        f"children twice, {total['run_again']:,} runs again."
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:,}"
