@@ -82,3 +82,7 @@ bench-full *args:
 # Jobs of every kind under kills, stops, a dying server and a bad network; one JSON line.
 soak *args:
     python -m tests.faults.soak {{ args }}
+
+# Damaged real messages for the decoders; one line of figures.
+fuzz *args:
+    python -m tests.faults.fuzz --inputs 1000000 {{ args }}

@@ -15,8 +15,8 @@ _TOP: Final = """# The soak
 error job, chains, groups, groups with a callback, jobs with an ETA) to four worker processes and a
 supervisor with two more. Some are behind a proxy that loses and resets; processes are killed with
 `kill -9` or stopped beyond their lease of 3 s, and Valkey itself is killed and comes back from its
-journal (AOF, everysec). At the end the oracle of [injected faults](faults.md) counts: where each job
-is, and from the server's own journal how often each was completed and each child entered.
+journal (AOF, everysec). At the end the oracle of [injected faults](faults.md) counts: where each
+job is, and from the server's own journal how often each was completed and each child entered.
 
 Written by the soak itself, from `tests/faults/soak/runs.jsonl`. The machine has two cores, which
 other programs used at the same time: seconds and recovery times are upper limits.

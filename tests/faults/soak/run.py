@@ -22,7 +22,9 @@ from tests.parity.live.fleet import GoProducer, GoWorker, JobSpec
 from tests.parity.program import build_program
 
 PORTION: Final = 100
-"""Jobs of one portion, about; the backlog is kept below ten of them."""
+"""Jobs of one portion, about."""
+BACKLOG: Final = 4_000
+"""Jobs that may wait while more is sent."""
 STALLED: Final = 180.0
 """Seconds without any end of a job, after which a run is given up and judged as it stands."""
 
@@ -53,7 +55,7 @@ class Plan:
 
 def portion(plan: Plan, number: int) -> Load:
     """A portion of every kind of work, under IDs of its own."""
-    load = Load(name=f"p{number}-", ms=2)
+    load = Load(name=f"p{number}-", ms=20)
     load.plain(36).retrying(6, times=1).failing(4).chains(6).fanning(4, 2)
     # A Go worker may leave copies in the scheduled set, and then completes both: its own limit.
     return load.groups_of(4, 3) if plan.go else load.groups_of(4, 2).later(4, seconds=2)
@@ -105,7 +107,7 @@ class Sender:
         number = 0
         while len(self.fates) < self.plan.jobs or self._harms:
             self._look()
-            if len(self.fates) < self.plan.jobs and len(self.fates) - self._ended < 10 * PORTION:
+            if len(self.fates) < self.plan.jobs and len(self.fates) - self._ended < BACKLOG:
                 self._send(number)
                 number += 1
             else:
