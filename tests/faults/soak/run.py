@@ -166,7 +166,8 @@ def counted(plan: Plan, sender: Sender, seconds: float) -> dict[str, Any]:
     children = [job_id for job_id in verdict.entered_twice if "." in job_id]
     again = runs.total() + ran_in_go - len(sender.fates) - sender.extra_runs
     times = sorted(recoveries(harm.kills, notes))
-    left = [key for key in verdict.left if key != f"runs:{QUEUE}"]
+    # Go's worker counts its runs there, and keeps its results for ever.
+    left = [key for key in verdict.left if not (plan.go and key.startswith(("runs:", "tq:res:")))]
     return {
         **asdict(plan),
         "sent": len(sender.fates),
