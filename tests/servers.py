@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Valkey:
         }  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
+        self.bus = int(options.get("cluster-port", 0))
         self.start()
 
     @property
@@ -208,3 +209,86 @@ def redis_client(valkey_server: Valkey, redis_url: str) -> Iterator[Redis]:
     """A plain client on the database of ``redis_url``."""
     with valkey_server.client() as client:
         yield client
+
+
+class Cluster:
+    """Three primaries that share the slots."""
+
+    def __init__(self, nodes: list[Valkey]) -> None:
+        self.nodes = nodes
+        self._ids: list[str] = [self.ask(node, "CLUSTER", "MYID").decode() for node in nodes]
+        for place, node in enumerate(nodes):
+            first, last = (place * 16384 // 3, (place + 1) * 16384 // 3 - 1)
+            self.ask(node, "CLUSTER", "ADDSLOTSRANGE", first, last)
+            self.ask(node, "CLUSTER", "SET-CONFIG-EPOCH", place + 1)
+            self.ask(nodes[0], "CLUSTER", "MEET", "127.0.0.1", node.port, node.bus)
+        until = time.monotonic() + _STARTS_WITHIN
+        while not all(self._is_whole(node) for node in nodes):
+            assert time.monotonic() < until, "the cluster does not come together"
+            time.sleep(0.02)
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def ask(self, node: Valkey, *args: object) -> Any:
+        """Send one command to one server."""
+        with node.client() as client:
+            send: Any = client.execute_command
+            return send(*args)
+
+    def of(self, key: str) -> Valkey:
+        """The server that has a key."""
+        slot = self.ask(self.nodes[0], "CLUSTER", "KEYSLOT", key)
+        for first, last, primary, *_ in self.ask(self.nodes[0], "CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(node for node in self.nodes if node.port == primary[1])
+        raise AssertionError(key)
+
+    def found(self) -> dict[str, Valkey]:
+        """Every key, and the server that has it."""
+        return {key.decode(): node for node in self.nodes for key in self.ask(node, "KEYS", "*")}
+
+    def begin_move(self, key: str, target: Valkey) -> None:
+        """Begin to move the slot of a key: from now on the servers answer ASK and TRYAGAIN."""
+        source = self.of(key)
+        slot = self.ask(source, "CLUSTER", "KEYSLOT", key)
+        self.ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", self._id(source))
+        self.ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", self._id(target))
+
+    def end_move(self, key: str, target: Valkey) -> None:
+        """Move the keys, and let everybody know."""
+        source = self.of(key)
+        slot = self.ask(source, "CLUSTER", "KEYSLOT", key)
+        while keys := self.ask(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
+            for name in keys:
+                self.ask(source, "MIGRATE", "127.0.0.1", target.port, name, 0, 5000)
+        for node in (target, source, *self.nodes):
+            self.ask(node, "CLUSTER", "SETSLOT", slot, "NODE", self._id(target))
+
+    def _id(self, node: Valkey) -> str:
+        return self._ids[self.nodes.index(node)]
+
+    def _is_whole(self, node: Valkey) -> bool:
+        info: bytes = self.ask(node, "CLUSTER", "INFO")
+        return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """Run a cluster of three servers."""
+    options = {
+        "cluster_enabled": "yes", "cluster_node_timeout": "2000", "databases": "1",
+        "cluster_config_file": "nodes.conf",
+    }  # fmt: skip
+    with ExitStack() as stack:
+        ports = [{"cluster_port": str(_free_port())} for _ in range(3)]
+        made = [stack.enter_context(valkey(aof=False, **options, **port)) for port in ports]
+        yield Cluster(made)
+
+
+@pytest.fixture(scope="session")
+def cluster_servers() -> Iterator[Cluster]:
+    """The session's cluster; a test empties it before it uses it."""
+    with cluster() as made:
+        yield made

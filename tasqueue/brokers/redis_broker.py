@@ -12,7 +12,7 @@ from typing import Final
 from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import Claim, Pending, PendingPage, WorkerInfo
 from tasqueue.core.timing import to_ns
-from tasqueue.drivers.redis import Address, RedisStore
+from tasqueue.drivers.redis import Address, RedisStore, store_at
 from tasqueue.drivers.redis.command import ask, command
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.lease import RedisLease
@@ -49,14 +49,14 @@ class RedisBroker:
     def from_url(cls, url: str, *, origin: str = "") -> RedisBroker:
         """Take ``redis://user:password@host:port/db``, ``rediss://``, ``valkey://``, ``unix://``.
 
+        Also ``redis+sentinel://host,host/name/db`` and ``redis+cluster://host,host``.
         ``origin`` says in errors where the URL was written down.
 
         Raises:
             ConfigurationError: the URL cannot be read.
-            Unsupported: it names a cluster or sentinels.
         """
         broker = cls.__new__(cls)
-        broker._store = RedisStore(Address.from_url(url, origin=origin))  # noqa: SLF001 -- ours
+        broker._store = store_at(Address.from_url(url, origin=origin))  # noqa: SLF001 -- ours
         return broker
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 from tasqueue.core.ports import Forget, Listing, Read, Write
-from tasqueue.drivers.redis import Address, KeepOpts, RedisStore
+from tasqueue.drivers.redis import Address, KeepOpts, RedisStore, store_at
 from tasqueue.drivers.redis.command import ask, command
 from tasqueue.drivers.redis.keys import RESULT
 
@@ -47,7 +47,7 @@ class RedisResults:
     ) -> RedisResults:
         """As `RedisBroker.from_url`."""
         results = cls.__new__(cls)
-        results._store = RedisStore(  # noqa: SLF001 -- ours
+        results._store = store_at(  # noqa: SLF001 -- ours
             Address.from_url(url, origin=origin), _keep(expiry, meta_expiry)
         )
         return results

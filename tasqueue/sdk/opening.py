@@ -16,10 +16,11 @@ VARIABLE: Final = "TASQUEUE_URL"
 _REDIS: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
 _SENTINEL: Final = frozenset(f"{kind}+sentinel" for kind in _REDIS)
 _EXAMPLES: Final = (
-    "redis://HOST:6379/0, rediss://, valkey://, unix://, redis+sentinel://HOST,HOST/NAME/0 "
-    "or memory://"
+    "redis://HOST:6379/0, rediss://, valkey://, unix://, redis+sentinel://HOST,HOST/NAME/0, "
+    "redis+cluster://HOST,HOST or memory://"
 )
-_LATER: Final = frozenset({"redis+cluster", "nats", "sqlite"})
+_CLUSTER: Final = frozenset(f"{kind}+cluster" for kind in _REDIS)
+_LATER: Final = frozenset({"nats", "sqlite"})
 
 
 class ClientStore(Store, BlockingStore, Protocol):
@@ -47,7 +48,7 @@ def chosen_url(url: str | None) -> str:
     if kind in _LATER:
         msg = f"{kind}:// (from {where}) comes with a later version: use redis:// or memory://"
         raise Unsupported(msg)
-    if kind != MEMORY and kind not in _REDIS | _SENTINEL:
+    if kind != MEMORY and kind not in _REDIS | _SENTINEL | _CLUSTER:
         msg = f"{shown(found)!r} (from {where}) is not the address of a back end: use {_EXAMPLES}"
         raise ConfigurationError(msg)
     return found

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasqueue.core.errors import ConfigurationError, Unsupported
+from tasqueue.core.errors import ConfigurationError
 from tasqueue.drivers.redis import Address
 
 
@@ -67,10 +67,13 @@ def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
         Address.from_url(url)
 
 
-@pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster"])
-def test_what_is_not_supported_yet_says_so(scheme: str) -> None:
-    with pytest.raises(Unsupported, match="not supported yet"):
-        Address.from_url(f"{scheme}://h")
+def test_a_url_of_a_cluster_is_read() -> None:
+    address = Address.from_url("rediss+cluster://u:p@h,i:1")
+    assert address.nodes == (("h", 6379), ("i", 1))
+    assert (address.kind, address.shown) == ("rediss", "rediss+cluster://h:6379,i:1")
+    one = address.node(("i", 1))
+    assert one.shown == "rediss://i:1/0"
+    assert one.options["password"] == "p"
 
 
 @given(st.text(st.characters(categories=["Ll", "Nd"]), min_size=1))

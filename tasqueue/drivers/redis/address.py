@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from redis import asyncio as redis_asyncio
@@ -11,7 +11,6 @@ from redis import connection as redis_blocking
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tasqueue.core.errors import Unsupported
 from tasqueue.drivers.redis.sentinel import (
     AsyncSentinelWire,
     BlockingSentinelWire,
@@ -46,17 +45,17 @@ class Address:
     sentinel_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """How to be let in by them."""
 
+    nodes: tuple[Host, ...] = field(default=(), repr=False)
+    """Some servers of the cluster, if it is one."""
+
     @classmethod
     def from_url(cls, url: str, *, origin: str = "") -> Address:
         """Read a URL; see `tasqueue.drivers.redis.url`.
 
         Raises:
             ConfigurationError: the URL cannot be read; the text shows no password.
-            Unsupported: it names a cluster.
         """
         parts: Parts = parse(url)
-        if parts.cluster:
-            raise Unsupported("a Redis cluster is not supported yet: name one server or sentinels")
         return cls(
             parts.shown,
             parts.kind,
@@ -64,6 +63,7 @@ class Address:
             origin,
             Sentinels(parts.hosts, parts.service) if parts.service else None,
             parts.sentinel_options,
+            parts.hosts if parts.cluster else (),
         )
 
     @classmethod
@@ -77,6 +77,12 @@ class Address:
     def db(self) -> int:
         """The number of the database."""
         return int(self.options.get("db", 0))
+
+    def node(self, host: Host) -> Address:
+        """One server of a cluster, with the same rights."""
+        options = {**self.options, "host": host[0], "port": host[1]}
+        named = shown(self.kind, self.kind, options)
+        return replace(self, shown=named, options=options, nodes=())
 
     def dangers(self) -> list[str]:
         """What of the address itself is unsafe, for the log."""

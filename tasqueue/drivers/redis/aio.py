@@ -168,8 +168,9 @@ class AsyncDriver:
             pipe = pipes[waits] = _Pipe(self.line(), TAIL if waits else 0)
         return await pipe.exchange(commands)
 
-    def line(self) -> Line:
-        """Make one more connection, for a caller that blocks it."""
+    def line(self, key: str = "") -> Line:
+        """Make one more connection, for a caller that blocks it; ``key`` is what it waits at."""
+        del key  # one server has them all
         return Line(self._address, self._outage, self._calls)
 
     async def close(self) -> None:

@@ -35,6 +35,8 @@ class Command(NamedTuple):
     read: Callable[[Any], Any] = _as_it_is
     script: Script | None = None
     """The script that is called: as a function, by its sha1, or in full if the server lost it."""
+    near: str | bytes = ""
+    """A command without keys goes to the server of this key, where there are several."""
 
     @property
     def name(self) -> str:

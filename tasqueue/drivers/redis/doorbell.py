@@ -23,7 +23,7 @@ class Doorbell:
     def __init__(self, driver: AsyncDriver, keys: QueueKeys) -> None:
         self._driver = driver
         self.keys: QueueKeys = keys
-        self._line = driver.line()
+        self._line = driver.line(keys.queue)
         self._client: int | None = None
         self._pause = 0.0
         self._stirred = asyncio.Event()
@@ -58,7 +58,8 @@ class Doorbell:
         waiting = self._round
         while waiting is not None and not waiting.done():
             if self._client is not None:
-                await self._driver.exchange([command("CLIENT", "UNBLOCK", self._client)])
+                wake = command("CLIENT", "UNBLOCK", self._client)
+                await self._driver.exchange([wake._replace(near=self.keys.queue)])
             # The claim may have been on its way to the server: ask again until it is over.
             await asyncio.wait([waiting], timeout=0.02)
 

@@ -8,6 +8,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from redis.exceptions import (
     AuthenticationError,
@@ -39,6 +40,8 @@ _PASSING_KINDS: Final = {
     "MasterDownError": "MASTERDOWN",
     "TryAgainError": "TRYAGAIN",
     "OutOfMemoryError": "OOM",
+    "MovedError": "MOVED",
+    "AskError": "ASK",
 }
 """redis-py cuts the first word off the replies that it has a class for."""
 
@@ -78,13 +81,24 @@ class WrongType(BackendRejected):
     """A script found a key of another type; it wrote nothing."""
 
 
+class Moved(BackendUnavailable):
+    """A server of a cluster does not have a key, or not any more."""
+
+    def __init__(self, reason: str, slot: int = 0, host: tuple[str, int] = ("", 0)) -> None:
+        super().__init__(reason, "MOVED")
+        self.slot = slot
+        self.host = host
+        self.asking = False
+        """Only this command goes there: the slot is on its way."""
+
+
 def translate(error: BaseException, address: str, origin: str) -> BackendError:
     """Put what redis-py or the socket raised into our words; the caller raises it ``from`` it."""
     if isinstance(error, NoScriptError):
         return ScriptMissing(f"{address} does not know a script: {error}")
     word = _PASSING_KINDS.get(type(error).__name__)
     if word is not None:
-        return BackendUnavailable(f"{address} cannot serve now: {word} {error}", word)
+        return _from_reply(f"{word} {error}", address)
     if isinstance(error, _DENIED):
         kind = FunctionsRefused if _NO_FUNCTIONS.search(str(error)) else Denied
         return kind(f"{address} refused the credentials or the command: {error}. {_hint(origin)}")
@@ -117,6 +131,8 @@ def has_moved(replies: Sequence[Any]) -> bool:
 
 def _from_reply(text: str, address: str) -> BackendError:
     word = text.partition(" ")[0]
+    if word in {"MOVED", "ASK"}:
+        return _moved(text, address)
     if word in _PASSING:
         return BackendUnavailable(f"{address} cannot serve now: {text}", word)
     if "Function not found" in text:
@@ -126,6 +142,20 @@ def _from_reply(text: str, address: str) -> BackendError:
     if word in {"BADKEY", "WRONGTYPE"}:
         return WrongType(f"{address}: {text}")
     return BackendRejected(f"{address} refused: {text}")
+
+
+def _moved(text: str, address: str) -> Moved:
+    """Read ``MOVED slot host:port``; without a host it is the one that was asked."""
+    word, slot, where, *_ = text.split(" ")
+    host, _, port = where.rpartition(":")
+    asked = urlsplit(address).hostname or ""
+    moved = Moved(
+        f"{address} is one of a cluster: write redis+cluster:// ({text})",
+        int(slot),
+        (host.strip("[]") or asked, int(port)),
+    )
+    moved.asking = word == "ASK"
+    return moved
 
 
 def _hint(origin: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tasqueue.core.errors import BackendError, BackendRejected, BackendUnavailable
 from tasqueue.drivers.redis.command import Command
+from tasqueue.drivers.redis.error import Moved
 
 _LOGGER: Final = logging.getLogger("tasqueue")
 _SHORTEST: Final = 0.05
@@ -60,7 +61,7 @@ class Outage:
         refused = {
             command.name: reply
             for command, reply in zip(commands, replies, strict=True)
-            if isinstance(reply, BackendUnavailable)
+            if isinstance(reply, BackendUnavailable) and not isinstance(reply, Moved)
         }
         if not (refused or self._refused or self._since):
             return

@@ -14,12 +14,15 @@ from typing import Final
 
 NAMES: Final = (
     "beat", "bury", "claim", "enqueue", "finish", "group_open", "group_sweep", "mark", "park",
-    "promote", "reap", "release", "retry", "unpark",
+    "promote", "reap", "release", "retry", "unpark", "ack", "put", "put_new",
 )  # fmt: skip
 
-FILLING: Final = frozenset({"enqueue", "group_open"})
+FILLING: Final = frozenset({"enqueue", "group_open", "put_new"})
 """Scripts that a full server refuses: what producers send. The others must drain it: claims and
 finishes free memory in the end."""
+
+_SAME: Final = {"put_new": "put"}
+"""What producers and workers both call, under two names because of that."""
 
 _GENERATION: Final = "tq1"
 _FLAG: Final = "allow-oom"
@@ -94,4 +97,5 @@ def _shared() -> str:
 
 @cache
 def _text(name: str) -> str:
-    return (files("tasqueue.drivers.redis") / "lua" / f"{name}.lua").read_text()
+    file = f"{_SAME.get(name, name)}.lua"
+    return (files("tasqueue.drivers.redis") / "lua" / file).read_text()

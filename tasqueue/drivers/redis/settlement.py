@@ -81,7 +81,7 @@ def finish(
             settlement.once,
             settlement.listing,
             settlement.record,
-            *_result(settlement),
+            *saved(settlement),
             settlement.ttl_ms,
             settlement.dead,
             *_member(settlement),
@@ -101,11 +101,12 @@ def retry(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) ->
         if push is None:
             raise TypeError("RETRY takes settlements with a next attempt only")
         args += (settlement.token, settlement.job_id, settlement.once, settlement.record)
-        args += (*_result(settlement), push.queue, _due(push), push.body)
+        args += (*saved(settlement), push.queue, _due(push), push.body)
     return call("retry", (keys.held(worker_id), keys.beats, keys.charges), args)
 
 
-def _result(settlement: Settlement) -> tuple[str, bytes]:
+def saved(settlement: Settlement) -> tuple[str, bytes]:
+    """Whether there is a result (``"1"``, or ``""``; ``"-"``: never touch that key), and it."""
     if _TAKEN.fullmatch(settlement.job_id):
         return "-", b""
     return ("", b"") if settlement.result is None else ("1", settlement.result)

@@ -38,11 +38,8 @@ class RedisStore:
         self.keep: KeepOpts = keep or KeepOpts()
         """How long `Write` keeps what it writes, and the lists their jobs."""
         self._sweeper = Sweeper()
-        self._async = AsyncDriver(address)
-        self._blocking = BlockingDriver(address)
-        outage = Outage(address.shown)
-        self._async_worker = AsyncDriver(address, outage)
-        self._blocking_worker = BlockingDriver(address, outage)
+        self._async, self._blocking = self._drivers(patient=False)
+        self._async_worker, self._blocking_worker = self._drivers(patient=True)
 
     def __repr__(self) -> str:
         return f"RedisStore({self.address.shown!r})"
@@ -56,17 +53,17 @@ class RedisStore:
         """
         if isinstance(request, Pause):
             return await asyncio.sleep(request.seconds)
-        if isinstance(request, Sweep):
+        if isinstance(request, Sweep) and self.fan_in:
             return await self._async.run(self._sweeper.look())
-        return await self._async.run(steps_of(request, self.keep))
+        return await self._async.run(self._steps(request))
 
     def perform_blocking(self, request: Request) -> Any:
         """As `perform`, for code without an event loop; gives up within 3 s."""
         if isinstance(request, Pause):
             return time.sleep(request.seconds)
-        if isinstance(request, Sweep):
+        if isinstance(request, Sweep) and self.fan_in:
             return self._blocking.run(self._sweeper.look())
-        return self._blocking.run(steps_of(request, self.keep))
+        return self._blocking.run(self._steps(request))
 
     async def run(self, steps: Steps[T]) -> T:
         """Send commands that are no request of the engine's."""
@@ -91,6 +88,14 @@ class RedisStore:
     def reaper(self) -> RedisReaper:
         """What a supervisor does here for its children; from any thread, with its connection."""
         return RedisReaper(self._blocking_worker)
+
+    def _steps(self, request: Request) -> Steps[Any]:
+        return steps_of(request, self.keep)
+
+    def _drivers(self, *, patient: bool) -> tuple[AsyncDriver, BlockingDriver]:
+        """The two drivers of clients, or those of workers, who never give up."""
+        outage = Outage(self.address.shown) if patient else None
+        return AsyncDriver(self.address, outage), BlockingDriver(self.address, outage)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; the next request makes new ones."""

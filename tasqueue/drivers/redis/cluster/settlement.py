@@ -1,0 +1,158 @@
+"""The end of held jobs in a cluster: many slots, one safe order, each step safe to repeat.
+
+Ownership; then what a job releases, once a message of its own; then its record, result and list;
+then that its bytes are decided; the acknowledgement last. A crash in between runs the handler
+again and changes nothing else. What one server does in a step has gaps here: a worker that is
+taken for dead between the first step and the last has written its record, and may, if it stood
+still for a quarter of an hour, release its children a second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from tasqueue.core.errors import BackendError
+from tasqueue.core.ports import JOB_KEY, Answer, Mark, Push, Settlement
+from tasqueue.drivers.redis.cluster.request import Parcel, parcel, put_calls, records
+from tasqueue.drivers.redis.command import Arg, Command, Steps, ask, call, command, portions
+from tasqueue.drivers.redis.error import WrongType
+from tasqueue.drivers.redis.keys import RESULT, QueueKeys
+from tasqueue.drivers.redis.request import put
+from tasqueue.drivers.redis.settlement import saved
+
+_DAY: Final = 86_400
+
+
+class _Job:
+    """A settlement on its way."""
+
+    def __init__(self, one: Settlement, raw: bytes | None) -> None:
+        self.one = one
+        self.answer: Answer | None = None
+        pushes = one.pushes if one.again is None else (one.again,)
+        name = hashlib.sha1(raw or b"", usedforsecurity=False).hexdigest()
+        self.parcels = [parcel(push, f"{name}:{i}") for i, push in enumerate(pushes)]
+
+    @property
+    def queued(self) -> Sequence[Push]:
+        """What it releases that has a record of its own to write."""
+        return self.one.pushes if self.one.again is None else ()
+
+    def spoilt(self, reply: Any) -> None:
+        """Note a key of the wrong type; any other error is raised."""
+        if isinstance(reply, WrongType):
+            self.answer = Answer.BAD_KEY
+        elif isinstance(reply, BackendError):
+            raise reply
+
+
+def settle(
+    keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int
+) -> Steps[list[Answer]]:
+    """Carry settlements out; one answer each.
+
+    Raises:
+        BackendUnavailable: some may have been carried out, or a part; all may be sent again.
+    """
+    if not settlements:
+        return []
+    jobs = yield from _owned(keys, worker_id, settlements)
+    yield from _release(jobs)
+    yield from _write(jobs, now_ns)
+    yield from _acknowledge(keys, worker_id, jobs, now_ns=now_ns)
+    return [Answer.BAD_KEY if job.answer is None else job.answer for job in jobs]
+
+
+def mark(keys: QueueKeys, worker_id: str, marks: Sequence[Mark]) -> Steps[None]:
+    """Write ``processing`` records of jobs that are held just now."""
+    held = keys.held(worker_id)
+    for part in portions(marks, lambda one: len(one.record)):
+        (found,) = yield from ask(command("HMGET", held, *[one.token for one in part]))
+        mine = [one for one, raw in zip(part, found, strict=True) if raw is not None]
+        yield from ask(*[put(JOB_KEY + one.job_id, one.record, 0) for one in mine])
+
+
+def _owned(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) -> Steps[list[_Job]]:
+    """Look which jobs are held; those whose bytes were decided before are acknowledged only."""
+    copies = [f"tq:once:{one.once}" for one in settlements if one.once]
+    raws, alive, *decided = yield from ask(
+        command("HMGET", keys.held(worker_id), *[one.token for one in settlements]),
+        command("HEXISTS", keys.beats, worker_id),
+        *[command("EXISTS", name) for name in copies],
+    )
+    known = {name for name, there in zip(copies, decided, strict=True) if there}
+    jobs = [_Job(one, raw) for one, raw in zip(settlements, raws, strict=True)]
+    for job, raw in zip(jobs, raws, strict=True):
+        if raw is None:
+            job.answer = Answer.DECIDED if alive else Answer.FENCED
+        elif f"tq:once:{job.one.once}" in known:
+            job.answer = Answer.DECIDED
+            yield from ask(command("HDEL", keys.held(worker_id), job.one.token))
+    return jobs
+
+
+def _open(jobs: Sequence[_Job]) -> list[_Job]:
+    return [job for job in jobs if job.answer is None]
+
+
+def _release(jobs: Sequence[_Job]) -> Steps[None]:
+    """Records of the children, then their messages, once each."""
+    for sets in records(push for job in _open(jobs) for push in job.queued):
+        yield from ask(*sets)
+    owner: dict[int, _Job] = {id(one): job for job in _open(jobs) for one in job.parcels}
+    parcels = [one for job in _open(jobs) for one in job.parcels]
+    calls = put_calls(parcels, new=False)
+    replies = (yield [sent for _, sent in calls]) if calls else []
+    for (part, _), reply in zip(calls, replies, strict=True):
+        for one in part:
+            owner[id(one)].spoilt(reply)
+
+
+def _write(jobs: Sequence[_Job], now_ns: int) -> Steps[None]:
+    """Result, record and list; then that the bytes are decided."""
+    owners: list[_Job] = []
+    commands: list[Command] = []
+    for job in _open(jobs):
+        mine = list(_written(job.one, now_ns))
+        owners += [job] * len(mine)
+        commands += mine
+    replies = (yield commands) if commands else []
+    for job, reply in zip(owners, replies, strict=True):
+        job.spoilt(reply)
+    names = [job.one.once for job in _open(jobs) if job.one.once]
+    yield from ask(*[command("SET", f"tq:once:{name}", 1, "EX", _DAY) for name in names])
+
+
+def _written(one: Settlement, now_ns: int) -> Iterator[Command]:
+    has, result = saved(one)
+    if has == "1":
+        yield put(one.job_id, result, one.ttl_ms)
+    elif not has and one.ttl_ms and one.again is None:
+        yield command("PEXPIRE", RESULT + one.job_id, one.ttl_ms)
+    yield put(JOB_KEY + one.job_id, one.record, one.ttl_ms if one.again is None else 0)
+    if one.listing:
+        yield command("ZADD", RESULT + one.listing, now_ns, one.job_id)
+
+
+def _acknowledge(
+    keys: QueueKeys, worker_id: str, jobs: Sequence[_Job], *, now_ns: int
+) -> Steps[None]:
+    """Let go of the jobs; the tokens of their children are of no use any more then."""
+    done = _open(jobs)
+    if not done:
+        return
+    args: list[Arg] = [now_ns]
+    for job in done:
+        args += (job.one.token, job.one.dead)
+    names = (keys.held(worker_id), keys.dead, keys.reasons, keys.charges)
+    (reply,) = yield (call("ack", names, args),)
+    for i, job in enumerate(done):
+        job.spoilt(reply)
+        if job.answer is None:
+            job.answer = Answer.APPLIED if reply[i] == 1 else Answer.FENCED
+    spent: list[Parcel] = [
+        one for job in done if job.answer == Answer.APPLIED for one in job.parcels
+    ]
+    yield from ask(*[command("DEL", one.key) for one in spent])

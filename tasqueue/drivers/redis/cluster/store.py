@@ -1,0 +1,61 @@
+"""A cluster as a `Store`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasqueue.drivers.redis.cluster.driver import ClusterAsyncDriver, ClusterBlockingDriver
+from tasqueue.drivers.redis.cluster.lease import ClusterLease
+from tasqueue.drivers.redis.cluster.request import cluster_keys, steps_in_cluster
+from tasqueue.drivers.redis.cluster.topology import MAP, Topology
+from tasqueue.drivers.redis.command import Steps, ask
+from tasqueue.drivers.redis.request import KeepOpts
+from tasqueue.drivers.redis.store import RedisStore
+
+if TYPE_CHECKING:
+    from tasqueue.core.ports import Request, WorkerInfo
+    from tasqueue.drivers.redis.address import Address
+    from tasqueue.drivers.redis.aio import AsyncDriver
+    from tasqueue.drivers.redis.blocking import BlockingDriver
+
+
+class ClusterStore(RedisStore):
+    """See `RedisStore`. Fan-in and `durability` do not work here yet."""
+
+    fan_in: bool = False
+
+    def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
+        self._topology = Topology(address.nodes, address.shown)
+        super().__init__(address, keep)
+
+    async def identity(self) -> str:
+        """The lowest ID among the cluster's servers."""
+        (slots,) = await self._async.run(ask(MAP))
+        names = sorted(server[2].decode() for _, _, *servers in slots for server in servers)
+        return f"redis cluster {names[0] if names else ''}"
+
+    def lease(self, worker: WorkerInfo) -> ClusterLease:
+        """A worker's place in this store; nothing is sent before its first beat.
+
+        Raises:
+            ConfigurationError: a queue's name that a cluster cannot have.
+        """
+        for queue in worker.queues:
+            cluster_keys(queue)
+        return ClusterLease(
+            worker, self._async_worker, blocking=self._blocking_worker, keep=self.keep
+        )
+
+    def _steps(self, request: Request) -> Steps[Any]:
+        return steps_in_cluster(request, self.keep)
+
+    def _drivers(self, *, patient: bool) -> tuple[AsyncDriver, BlockingDriver]:
+        return (
+            ClusterAsyncDriver(self.address, self._topology, patient=patient),
+            ClusterBlockingDriver(self.address, self._topology, patient=patient),
+        )
+
+
+def store_at(address: Address, keep: KeepOpts | None = None) -> RedisStore:
+    """The store at an address: one server, or a cluster."""
+    return (ClusterStore if address.nodes else RedisStore)(address, keep)
