@@ -15,6 +15,7 @@ import pytest
 
 import tasqueue
 from tasqueue.cli.command import tasqueue as tasqueue_command
+from tasqueue.sdk.options import CallOptions, TaskOptions
 from tests.servers import valkey
 
 ROOT: Final = Path(__file__).parent.parent
@@ -177,6 +178,14 @@ def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
         shown = [one for one in command.params if not getattr(one, "hidden", False)]
         options = {text for one in shown for text in one.opts if text.startswith("-")}
         assert [option for option in sorted(options) if f"`{option}`" not in page] == []
+
+
+def test_the_reference_of_the_sdk_lists_every_option_of_a_task_and_of_a_call() -> None:
+    page = (ROOT / "docs" / "reference" / "sdk.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", page, re.MULTILINE)
+    for kind, options in (("task", TaskOptions), ("call", CallOptions)):
+        listed = [name for name, of in rows if kind in of]
+        assert sorted(listed) == sorted(options.__annotations__)
 
 
 def test_every_path_that_the_docs_name_is_there() -> None:
