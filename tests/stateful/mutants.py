@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from tasqueue.drivers.redis.script import Script, assemble
+from tests.stateful.group_mutants import GROUPS
 
 LUA: Final[dict[str, tuple[str, str, str]]] = {
     "claim copies": ("claim", "drop_oldest(Q, #found - landed)", ""),
@@ -116,13 +117,13 @@ PYTHON: Final = (
 _TOGETHER: Final = 2
 _PYTEST: Final = (
     sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly", "-p", "no:cacheprovider",
-    "tests/stateful/test_redis_model.py", "-k", "whatever_happens",
+    "-k", "whatever_happens",
 )  # fmt: skip
 
 
 def mutate(mutant: str, name: str, sound: Script) -> Script:
     """Return the script with the fault, if it is the one that the fault is for."""
-    where, old, new = LUA.get(mutant, ("none", "", ""))
+    where, old, new = (LUA | GROUPS).get(mutant, ("none", "", ""))
     if where not in {name, ""} or old not in sound.source:
         if where == name:
             msg = f"the fault {mutant!r} does not apply any more"
@@ -150,8 +151,13 @@ def judge(mutant: str) -> Verdict:
     """Run the model against one fault, with CI's examples."""
     start = time.monotonic()
     environment = {"HYPOTHESIS_PROFILE": "ci", "TASQUEUE_MUTANT": mutant}
+    model = "group" if mutant in GROUPS else "redis"
     run = subprocess.run(
-        _PYTEST, env=os.environ | environment, capture_output=True, text=True, check=False
+        (*_PYTEST, f"tests/stateful/test_{model}_model.py"),
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     said = [line[4:100].strip() for line in run.stdout.splitlines() if line.startswith("E   ")]
     why = next((line for line in said if line), "no example shows it")
@@ -163,7 +169,7 @@ def judge(mutant: str) -> Verdict:
 
 def main(words: list[str]) -> int:
     """Judge the faults whose names hold all the words; returns how many were not found."""
-    chosen = [name for name in (*LUA, *PYTHON) if all(word in name for word in words)]
+    chosen = [name for name in (*LUA, *PYTHON, *GROUPS) if all(word in name for word in words)]
     start, survivors = time.monotonic(), []
     with ThreadPoolExecutor(_TOGETHER) as pool:
         for verdict in pool.map(judge, chosen):
