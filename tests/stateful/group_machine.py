@@ -19,7 +19,7 @@ from tasqueue.core.job import Job, JobMessage, JobStatus, Meta
 from tasqueue.core.ports import GroupResults, OpenGroup, Push, Settlement, Submit
 from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.redis.blocking import BlockingDriver
-from tasqueue.drivers.redis.command import Command
+from tasqueue.drivers.redis.command import Command, ask
 from tasqueue.drivers.redis.group import Sweeper
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
@@ -130,6 +130,7 @@ class GroupMachine(RuleBasedStateMachine):
         self.pushed: dict[str, int] = {}
         """Callback → how often it came out of its queue."""
         self.looks: list[tuple[Look, Sequence[Command]]] = []
+        self.swept: list[Command] = []
         self.sweeper = Sweeper()
 
     @initialize()
@@ -199,7 +200,9 @@ class GroupMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.unsealed())
     @rule(data=st.data(), again=st.booleans())
     def send_the_rest_and_seal(self, data: st.DataObject, *, again: bool) -> None:
-        group = data.draw(st.sampled_from(self.unsealed()))
+        self.send_and_seal(data.draw(st.sampled_from(self.unsealed())), again=again)
+
+    def send_and_seal(self, group: ModelGroup, *, again: bool = False) -> None:
         heads = self.sent[group.id]
         submit = Submit([push(job_id) for job_id in heads], seals=[group.id])
         self.do(steps_of(submit, KEEP))
@@ -250,6 +253,19 @@ class GroupMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject, *, fails: bool, hint: bool, twice: bool) -> None:
         """Without ``hint``: a Go worker had the job before, and dropped what only Python knows."""
         job_id = data.draw(st.sampled_from(sorted(self.held)))
+        self.finish_one(job_id, fails=fails, hint=hint, twice=twice)
+
+    @rule(failing=st.integers(0, 6), seal=st.booleans(), queue=st.sampled_from([JOBS, CALLBACKS]))
+    def a_day_of_work(self, *, failing: int, seal: bool, queue: str) -> None:
+        """All that waits runs in Python, and one of it fails."""
+        for group in self.unsealed() if seal else ():
+            self.send_and_seal(group)
+        while self.client.llen(queue):
+            self.claim(worker="w", queue=queue)
+        for at, job_id in enumerate(sorted(self.held)):
+            self.finish_one(job_id, fails=at == failing, hint=True)
+
+    def finish_one(self, job_id: str, *, fails: bool, hint: bool, twice: bool = False) -> None:
         worker = self.held[job_id][0]
         made = self.settlement(job_id, fails=fails, hint=hint)
         del self.held[job_id]
@@ -327,11 +343,17 @@ class GroupMachine(RuleBasedStateMachine):
         replies = self.do(steps())
         for one in commands:
             if one.script is not None:
+                self.swept.append(one)
                 self.told_by_a_sweep([str(arg) for arg in map(_text, one.args[4:])])
         try:
             return look.send(replies)
         except StopIteration:
             return ()
+
+    @precondition(lambda self: self.swept)
+    @rule(data=st.data())
+    def another_sweep_says_the_same_later(self, data: st.DataObject) -> None:
+        self.do(ask(data.draw(st.sampled_from(self.swept))))
 
     def told_by_a_sweep(self, args: list[str]) -> None:
         group = self.groups[args[0]]
