@@ -1,5 +1,6 @@
 """The rights that the docs publish: enough to work with, and no more."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tasqueue import App, ResultTimeout
 from tasqueue.core.errors import BackendRejected, TasqueueError
 from tasqueue.core.ports import Pending, Read, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore, library_source
@@ -22,7 +24,7 @@ def rules(user: str) -> list[str]:
     """What the page gives a user, for the queue ``orders``."""
     found = re.search(rf'```text title="{user}"\n(.*?)```', PAGE.read_text(), re.DOTALL)
     assert found
-    return found[1].split()
+    return re.findall(r"\(.*?\)|\S+", found[1])
 
 
 @pytest.fixture
@@ -58,7 +60,8 @@ DENIED: dict[str, list[tuple[Any, ...]]] = {
     "producer": [
         ("LRANGE", "orders", 0, -1), ("RPOP", "orders"),
         ("BLMOVE", "orders", "x", "LEFT", "LEFT", 1),
-        ("LPUSH", "other", "x"), ("DEL", "orders"), ("HGETALL", "tq:hb:{orders}"),
+        ("LRANGE", "tq:ld:{orders}:w", 0, -1), ("HGETALL", "tq:if:{orders}:w"),
+        ("LPUSH", "other", "x"), ("DEL", "orders"),
         ("EVAL", "return 1", 0), ("SCRIPT", "LOAD", "return 1"), ("FUNCTION", "FLUSH"),
         ("CONFIG", "GET", "*"), ("FLUSHALL",), ("KEYS", "*"), ("SCAN", 0), ("ACL", "WHOAMI"),
     ],
@@ -111,3 +114,37 @@ def test_a_viewer_sees(own_valkey: Valkey, admin: Any) -> None:
     assert store.perform_blocking(Pending("orders")).total == 1
     assert store.perform_blocking(Read(["a"])) == [None]
     store.close()
+
+
+async def test_a_producer_may_send_groups_with_a_callback(own_valkey: Valkey, admin: Any) -> None:
+    producer, worker = (App(url(own_valkey, user)) for user in ("producer", "worker"))
+
+    @worker.task(name="double", queue="orders")
+    async def double(number: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * number
+
+    @worker.task(name="total", queue="orders")
+    async def total(numbers: list[int]) -> int:
+        await asyncio.sleep(0)
+        return sum(numbers)
+
+    running = asyncio.create_task(worker.server.start())
+    send = producer.using(queue="orders").signature
+    members = [send("double", number=number) for number in range(5)]
+    handle = await producer.chain(producer.group(members), send("total")).adelay()
+    assert await handle.aget(timeout=30) == 20
+    await worker.server.stop()
+    await running
+    await producer.aclose()
+    await worker.aclose()
+    assert {entry["object"] for entry in admin.acl_log()} == {"config|get"}
+
+
+def test_a_producer_that_waits_in_vain_is_told_why(own_valkey: Valkey, admin: Any) -> None:
+    with App(url(own_valkey, "producer")) as app:
+        with pytest.raises(ResultTimeout):
+            app.using(queue="orders").send("nobody").get(timeout=6)
+        with pytest.raises(BackendRejected):
+            asyncio.run(app.server.get_pending("orders"))
+    assert "tq:res:job:msg" not in str(admin.acl_log())
