@@ -374,6 +374,9 @@ def _plan(work: Work[Any]) -> Plan[Sent]:
     """
     client = work.client
     if fans_in(work.steps) and not client.has_fan_in:
-        msg = f"{client.kind}:// cannot run a task when a group has ended yet; memory:// can"
+        msg = (
+            f"{client.kind}:// cannot run a task when a group has ended: "
+            "one server (redis://) can, or get() the group's results and send the task then"
+        )
         raise Unsupported(msg)
     return send_flow(work.steps)

@@ -31,7 +31,7 @@ from tasqueue.core.errors import (
     Retry,
     Unsupported,
 )
-from tasqueue.core.job import Job, JobMessage, JobStatus, Meta
+from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
 from tasqueue.core.lifecycle import ERROR, TURN
 from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import JobContext, current_job
@@ -672,6 +672,20 @@ def test_an_app_works_on_both_sides_of_a_fork(app: App) -> None:
 
     assert _in_child(in_child)
     assert where.delay().get(timeout=PATIENCE) == os.getpid()
+
+
+async def test_the_engine_underneath_knows_the_apps_tasks_and_jobs(app: App) -> None:
+    @app.task(name="shop.one", queue="shop")
+    def one() -> int:
+        return 1
+
+    job = await one.adelay()
+    assert await job.aget(timeout=PATIENCE) == 1
+    assert (await app.server.get_job(job.id)).job.task == "shop.one"
+    job_id = await app.server.enqueue(Job.create("shop.one", b"{}", JobOpts(queue="shop")))
+    assert await one.job(job_id).aget(timeout=PATIENCE) == 1
+    await (await app.server.open()).aclose()
+    await app.aclose()
 
 
 def test_imports_are_loaded_when_a_worker_asks(

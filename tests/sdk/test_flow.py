@@ -17,6 +17,7 @@ from tasqueue.core.group import Group, GroupMessage, GroupMeta
 from tasqueue.core.job import Job, JobStatus
 from tasqueue.core.ports import GROUP_KEY, Write
 from tasqueue.core.wire import encode_group
+from tasqueue.drivers.memory import MemoryStore
 from tasqueue.engine.plan import Plan, enqueue_chain, enqueue_group, get_group
 from tasqueue.sdk.app import App
 
@@ -406,6 +407,19 @@ def test_a_flow_may_end_with_another_group(shop: Shop) -> None:
     add, mul, total, app = shop.add, shop.mul, shop.total, shop.app
     fans = add.group([(1, 2), (3, 4)]).then(total) | app.group(mul.partial(2), mul.partial(3))
     assert fans.delay().get(timeout=PATIENCE) == [20, 30]
+
+
+def test_a_back_end_without_fan_in_says_what_to_do_instead(
+    memory_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, total, app = memory_shop.add, memory_shop.total, memory_shop.app
+    flow = add.group([(1, 2)]).then(total)
+    assert flow.delay().get(timeout=PATIENCE) == 3
+    monkeypatch.setattr(MemoryStore, "fan_in", False)
+    for work in (flow, app.group(flow, add.s(1, 2))):
+        with pytest.raises(Unsupported, match=r"memory:// cannot run .*: one server .* or get"):
+            work.delay()
+    assert add.group([(1, 2)]).delay().get(timeout=PATIENCE) == [3]
 
 
 def test_two_groups_in_a_row_need_a_task_between(shop: Shop) -> None:
