@@ -106,6 +106,23 @@ async def test_a_busy_worker_makes_itself_empty_for_a_suspect_and_then_takes_it(
     assert await other.settle(Q, [done(more)]) == [Answer.APPLIED]
 
 
+async def test_a_worker_that_does_not_get_empty_lets_another_drain_and_goes_on(
+    store: RedisStore, worker: Workers, redis_client: Any
+) -> None:
+    lease, other = await worker(), await worker()
+    await submit(store, "a", "b", "c", "d")
+    await takes(lease, limit=1)
+    (busy,) = await takes(other, limit=1)
+    redis_client.lpush(K.suspects, "suspect")
+    assert await lease.claim(Q, 5) == []
+    redis_client.pexpire(K.drainer, 30_000)
+    assert bodies(await takes(lease, limit=1)) == [b"c"], "thirty seconds are enough"
+    assert await other.claim(Q, 5) == []
+    assert redis_client.get(K.drainer) == other.worker_id.encode()
+    await other.settle(Q, [done(busy)])
+    assert bodies(await takes(other)) == [b"suspect"]
+
+
 async def test_no_parked_claim_of_another_queue_brings_a_job_beside_a_suspect(
     store: RedisStore, worker: Workers, redis_client: Any
 ) -> None:

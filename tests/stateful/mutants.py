@@ -64,16 +64,18 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
         "claim", "holds == 0 and ARGV[5] == '1'", "holds == 0",
     ),
     "jobs come in beside a suspect": ("claim", "holds == 1 and string.sub", "false and string.sub"),
-    "nobody drains for a suspect": (
-        "claim", "if not drains or drains == wid then", "if false then",
+    "nobody drains for a suspect for long": (
+        "claim", "drains == wid and not tired then", "false then",
     ),
-    "everybody drains for a suspect": ("claim", "if not drains or drains == wid then", "do"),
+    "everybody drains for a suspect": ("claim", "drains == wid and not tired then", "true then"),
+    "a drainer is never relieved": ("claim", "(tired and drains ~= wid)", "false"),
+    "a drainer never rests": ("claim", "drains == wid and not tired", "drains == wid"),
     "a suspect that is taken keeps its drainer": ("claim", "    redis.call('DEL', sg)\n", ""),
     "a suspect is claimed and stays": ("claim", "    drop_oldest(su, 1)\n", ""),
     "a convicted job runs again": ("claim", "hold('c', convicted)", "hold('', convicted)"),
     "a convicted job is claimed and stays": ("claim", "  drop_oldest(cv, #convicted)\n", ""),
     "a drained claim keeps what landed": (
-        "claim", "== wid then return unland({'drain'})", "== wid then return {'drain'}",
+        "claim", "tired then return unland({'drain'})", "tired then return {'drain'}",
     ),
     "a suspect that goes back is none any more": (
         "", "kind == 's' and suspects or kind == 'c' and convicts or queue",

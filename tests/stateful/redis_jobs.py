@@ -45,6 +45,16 @@ class Jobs(Clients):
         if points:
             self.client.hset(K.charges, "c" + sha1(raw), points)
 
+    @rule(turns=st.lists(st.sampled_from(WORKERS), min_size=2, max_size=4))
+    def nobody_drains_for_ever(self, *, turns: list[str]) -> None:
+        """Busy workers see a suspect, and time passes between their claims."""
+        self.a_suspect_with_a_history(points=0, guilty=False)
+        for w in turns:
+            if self.registered(self.worker[w]):
+                worker = self.worker[w]
+                self.claimed(worker, self.claim_as(worker, 1, alone=False))
+                self.client.pexpire(K.drainer, 29_000)
+
     @rule(w=st.sampled_from(WORKERS), late=st.booleans())
     def doorbell(self, *, w: str, late: bool) -> None:
         """A blocked move fires, perhaps after its worker was given up."""

@@ -162,8 +162,10 @@ class QueueModel(RuleBasedStateMachine):
 
     def claim_as(self, worker: str, limit: int, *, alone: bool = True) -> list[bytes]:
         """Claim, and check that the reply is of the kind that it must be."""
-        drains = self.client.get(K.drainer)
-        wanted = self.kind_of_reply(worker, alone=alone, drains=drains)
+        drains, left = self.client.get(K.drainer), self.client.pttl(K.drainer)
+        tired = drains is not None and left <= 30_000
+        drainer = drains is None or (drains == worker.encode()) != tired
+        wanted = self.kind_of_reply(worker, alone=alone, drainer=drainer)
         reply: list[bytes]
         (reply,) = self.run(ask(claim(K, worker, limit=limit, alone=alone)))
         assert reply[0] == (wanted.encode() if wanted in {"fenced", "drain"} else b"ok")
@@ -181,7 +183,7 @@ class QueueModel(RuleBasedStateMachine):
         assert len(reply) <= 1 + 2 * (1 if wanted == "s" else limit)
         return reply
 
-    def kind_of_reply(self, worker: str, *, alone: bool, drains: bytes | None) -> str:
+    def kind_of_reply(self, worker: str, *, alone: bool, drainer: bool) -> str:
         jobs = self.jobs_of(worker)
         if not self.registered(worker):
             return "fenced"
@@ -192,7 +194,7 @@ class QueueModel(RuleBasedStateMachine):
         if self.suspects.total():
             if alone and not jobs:
                 return "s"
-            if drains in {None, worker.encode()}:
+            if drainer:
                 return "drain"
         return "ok"
 

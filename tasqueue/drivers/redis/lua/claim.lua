@@ -6,7 +6,8 @@
 -- KEYS queue ld if hb sq su cv sg   ARGV wid nonce max budget(bytes) alone('1': the process holds
 --   nothing on its other queues, and asks there for nothing)
 -- Reply {'fenced'}, {'drain'} (claim nothing until the process is empty, then ask alone; the first
---   busy worker that sees a suspect is told so, for 30 s), or {'ok', token, raw, …}, oldest first.
+--   busy worker that sees a suspect is told so, for 30 s; then it is another's turn, or its own
+--   again 30 s later), or {'ok', token, raw, …}, oldest first.
 local Q, ld, inflight, hb, sq, su, cv, sg = unpack(KEYS)
 local wid, nonce, max, budget = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local is = types()
@@ -59,8 +60,12 @@ if #suspect > 0 then
     return unland(out)
   end
   local drains = redis.call('GET', sg)
-  if not drains then redis.call('SET', sg, wid, 'PX', 30000) end
-  if not drains or drains == wid then return unland({'drain'}) end
+  local tired = drains and redis.call('PTTL', sg) <= 30000
+  if not drains or (tired and drains ~= wid) then
+    redis.call('SET', sg, wid, 'PX', 60000)
+    return unland({'drain'})
+  end
+  if drains == wid and not tired then return unland({'drain'}) end
 end
 
 local found, size = oldest(ld, max, budget)
