@@ -255,15 +255,22 @@ class GroupMachine(RuleBasedStateMachine):
         job_id = data.draw(st.sampled_from(sorted(self.held)))
         self.finish_one(job_id, fails=fails, hint=hint, twice=twice)
 
-    @rule(failing=st.integers(0, 6), seal=st.booleans(), queue=st.sampled_from([JOBS, CALLBACKS]))
-    def a_day_of_work(self, *, failing: int, seal: bool, queue: str) -> None:
+    @rule(
+        failing=st.integers(0, 6),
+        seal=st.booleans(),
+        hint=st.booleans(),
+        queue=st.sampled_from([JOBS, CALLBACKS]),
+    )
+    def a_day_of_work(self, *, failing: int, seal: bool, hint: bool, queue: str) -> None:
         """All that waits runs in Python, and one of it fails."""
         for group in self.unsealed() if seal else ():
             self.send_and_seal(group)
         while self.client.llen(queue):
             self.claim(worker="w", queue=queue)
         for at, job_id in enumerate(sorted(self.held)):
-            self.finish_one(job_id, fails=at == failing, hint=True)
+            self.finish_one(job_id, fails=at == failing, hint=hint)
+        if not hint:
+            self.sweep()
 
     def finish_one(self, job_id: str, *, fails: bool, hint: bool, twice: bool = False) -> None:
         worker = self.held[job_id][0]
