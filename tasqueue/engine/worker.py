@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from tasqueue.core.errors import BackendError
@@ -12,6 +13,7 @@ from tasqueue.core.ports import Claim
 from tasqueue.engine.committer import Committer
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.patience import OUTAGE
+from tasqueue.engine.prefetch import LATEST, Prefetch
 from tasqueue.engine.processor import Equipment, Held, Processor
 
 
@@ -33,7 +35,9 @@ class Worker:
             shared.lease, queue, clock=shared.clock, freed=self._freed
         )
         self._processor = Processor(queue, shared, self.committer)
+        self._prefetch = Prefetch(slots)
         self._ready: deque[Claim] = deque()
+        self._claimed_at = 0.0
         self._held: dict[str, Held] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._in_doubt = False
@@ -51,12 +55,12 @@ class Worker:
         """Claim and start jobs until `stop`; a store that is away is waited for."""
         while not self._stopping:
             wanted = 0 if self._lost else self._room()
-            if wanted < 1:
-                self._freed.clear()
-                await self._freed.wait()
-                continue
             try:
+                if wanted < 1:
+                    await self._rest()
+                    continue
                 self._ready += await self._claim(wanted)
+                self._claimed_at = self._clock.monotonic()
             except BackendError as error:
                 LOGGER.debug("queue %s waits for the store: %s", self.queue, error)
                 self._in_doubt = True
@@ -76,8 +80,33 @@ class Worker:
             self._ready.clear()
 
     def _room(self) -> int:
-        """How many jobs to claim: what is settled and not yet answered takes room too."""
-        return self._slots - len(self._jobs) - len(self._ready) - self.committer.backlog
+        """How many jobs to claim: for the free slots, and what these will run in a moment.
+
+        Nothing while claimed ones still wait. What is settled and not yet answered takes room too.
+        """
+        free = self._slots - len(self._jobs)
+        if free < 1 or self._ready:
+            return 0
+        return free + self._prefetch.ahead - self.committer.backlog
+
+    async def _rest(self) -> None:
+        """Wait for room. What has waited behind full slots for too long goes back: others are free.
+
+        Raises:
+            BackendError: it could not be given back; what became of it is in doubt.
+        """
+        self._freed.clear()
+        if not self._ready:
+            await self._freed.wait()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LATEST):
+                await self._freed.wait()
+        if self._ready and self._clock.monotonic() - self._claimed_at >= LATEST:
+            self._prefetch.misjudged()
+            # Taken out first: a slot that is freed meanwhile must not begin one of them.
+            late, self._ready = self._ready, deque()
+            await self._lease.release(self.queue, [claim.token for claim in late])
 
     async def _claim(self, wanted: int) -> list[Claim]:
         if not self._in_doubt:
@@ -134,10 +163,12 @@ class Worker:
     def _begin(self, claim: Claim, work: Coroutine[Any, Any, None]) -> None:
         job = asyncio.create_task(work)
         self._jobs[claim.token] = job
-        job.add_done_callback(lambda job: self._ended(claim, job))
+        begun = self._clock.monotonic()
+        job.add_done_callback(lambda job: self._ended(claim, job, begun))
 
-    def _ended(self, claim: Claim, job: asyncio.Task[None]) -> None:
+    def _ended(self, claim: Claim, job: asyncio.Task[None], begun: float) -> None:
         del self._jobs[claim.token]
+        self._prefetch.ran(self._clock.monotonic() - begun)
         held = self._held.pop(claim.token, None)
         error: BaseException | None = None
         if not job.cancelled():
@@ -150,5 +181,6 @@ class Worker:
             if held is not None:
                 text = f"the worker failed over it: {type(error).__name__}: {error}"
                 self._begin(claim, self._processor.bury(claim, text))
-        self._freed.set()
         self._fill()
+        if not self._ready:
+            self._freed.set()

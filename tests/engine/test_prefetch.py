@@ -1,0 +1,79 @@
+"""Claiming ahead fills the slots of short jobs, and holds no job back behind long ones."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasqueue.engine.prefetch import Prefetch
+from tests.engine.rig import Rig, until
+
+SLOTS = 16
+
+
+def test_nothing_is_claimed_ahead_before_a_run_was_seen() -> None:
+    assert Prefetch(SLOTS).ahead == 0
+
+
+@given(st.lists(st.floats(0, 3600), max_size=50), st.floats(0, 0.049), st.integers(1, 1000))
+def test_short_runs_are_learned_whatever_was_before(
+    before: list[float], seconds: float, slots: int
+) -> None:
+    prefetch = Prefetch(slots)
+    for one in [*before, *[seconds] * 150]:
+        prefetch.ran(one)
+    assert prefetch.ahead * seconds <= slots * 0.0101
+    assert prefetch.ahead <= 200
+
+
+@given(st.lists(st.floats(0, 0.01), max_size=50), st.floats(0.06, 3600))
+def test_nothing_is_claimed_ahead_of_long_runs(before: list[float], seconds: float) -> None:
+    prefetch = Prefetch(SLOTS)
+    for one in [*before, *[seconds] * 30]:
+        prefetch.ran(one)
+    assert prefetch.ahead == 0
+
+
+def test_a_misjudgement_ends_claiming_ahead_until_runs_are_short_again() -> None:
+    prefetch = Prefetch(SLOTS)
+    for _ in range(100):
+        prefetch.ran(0.0001)
+    assert prefetch.ahead == 200
+    prefetch.misjudged()
+    assert prefetch.ahead == 0
+    for _ in range(100):
+        prefetch.ran(0.0001)
+    assert prefetch.ahead == 200
+
+
+async def test_what_waits_behind_full_slots_goes_back_and_runs_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig()
+    monkeypatch.setattr(Prefetch, "ahead", 5)
+    for _ in range(SLOTS):
+        await rig.send("gated")
+    quick = [await rig.send("quick") for _ in range(5)]
+    async with rig.running():
+        await until(lambda: rig.store.calls["release"])
+        assert not any(rig.runs[one] for one in quick)
+        assert rig.store.sizes["release"] == [5]
+        rig.gate.set()
+        await rig.ended(*quick)
+    assert set(rig.runs.values()) == {1}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_store_that_blinks_while_jobs_go_back_loses_and_doubles_none(
+    monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    rig = Rig()
+    monkeypatch.setattr(Prefetch, "ahead", 5)
+    for _ in range(SLOTS):
+        await rig.send("gated")
+    quick = [await rig.send("quick") for _ in range(5)]
+    rig.store.fail("release", when=when, times=1)
+    async with rig.running():
+        await until(lambda: rig.store.calls["release"])
+        rig.gate.set()
+        await rig.ended(*quick)
+    assert set(rig.runs.values()) == {1}
