@@ -133,6 +133,12 @@ class Load:
         self.jobs.append(self._job(job_id, task, fate=fate, **payload))
         return self
 
+    def send_rest(self, url: str) -> "Load":
+        """Enqueue the single jobs that were added since the first one was sent."""
+        rest = Load(queue=self.queue, jobs=self.jobs[1:])
+        rest.send(url)
+        return self
+
     def send(self, url: str) -> "Load":
         """Enqueue all of it, in portions."""
         store = RedisStore(Address.from_url(url), KeepOpts(expiry_ms=3_600_000))

@@ -1,0 +1,67 @@
+"""Rows 11 to 15: what user code does to the process that runs it."""
+
+import pytest
+
+from tests.faults import diary
+from tests.faults.load import Fate, Load
+from tests.faults.site import Site, until
+
+SLOW = pytest.mark.slow_fault
+_LONG = 5_000
+"""Milliseconds: five leases of one second."""
+
+
+def _held_up(here: Site, how: str) -> None:
+    """One of two processes is held up for five leases; nobody takes its job."""
+    load = Load().alone("held", "block", fate=Fate.COMPLETED, how=how, ms=_LONG)
+    load.send(here.server.url)
+    until(lambda: here.notes("start"), "the job that holds its process up")
+    load.plain(20).send_rest(here.server.url)
+    assert not here.finish(load)
+    assert here.notes("rescued") == []
+    assert set(diary.runs(here.notes()).values()) == {1}
+
+
+@SLOW
+def test_row_11_a_process_whose_gil_is_held_is_not_taken_for_dead(here: Site) -> None:
+    here.supervise(2, lease=1.0)
+    _held_up(here, "gil")
+
+
+@SLOW
+def test_row_12_a_worker_whose_loop_is_blocked_is_not_taken_for_dead(here: Site) -> None:
+    here.hire(2, lease=1.0)
+    _held_up(here, "loop")
+
+
+@SLOW
+def test_row_12_a_process_whose_loop_is_blocked_is_not_taken_for_dead(here: Site) -> None:
+    here.supervise(2, lease=1.0)
+    _held_up(here, "loop")
+
+
+def _poisoned(here: Site, how: str, neighbours: int) -> None:
+    load = Load(ms=5).plain(neighbours // 2)
+    load.alone("poison", "crash", fate=Fate.DEAD, how=how).plain(neighbours - neighbours // 2)
+    load.send(here.server.url)
+    here.supervise(2, concurrency=8)
+    assert not here.finish(load)
+    assert diary.runs(here.notes())["poison"] <= 5
+
+
+@SLOW
+@pytest.mark.parametrize("how", ["exit", "abort", "segfault", "kill"])
+def test_row_13_a_job_that_ends_its_process_is_dead_in_the_end_and_harms_no_other(
+    here: Site, how: str
+) -> None:
+    _poisoned(here, how, 40)
+
+
+@SLOW
+def test_row_14_a_job_that_takes_all_memory_is_dead_in_the_end(here: Site) -> None:
+    _poisoned(here, "memory", 40)
+
+
+@SLOW
+def test_row_15_one_poisonous_job_among_a_thousand_is_the_only_dead_one(here: Site) -> None:
+    _poisoned(here, "kill", 1_000)
