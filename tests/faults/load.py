@@ -12,7 +12,7 @@ from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.group import Membership
 from tasqueue.core.lifecycle import GROUP, member
 from tasqueue.core.ports import OpenGroup, Request, Submit
-from tasqueue.drivers.redis import Address, KeepOpts, RedisStore
+from tasqueue.drivers.redis import Address, KeepOpts, RedisStore, store_at
 from tasqueue.engine import plan
 
 QUEUE: Final = "faults"
@@ -141,7 +141,7 @@ class Load:
 
     def send(self, url: str) -> "Load":
         """Enqueue all of it, in portions."""
-        store = RedisStore(Address.from_url(url), KeepOpts(expiry_ms=3_600_000))
+        store = store_at(Address.from_url(url), KeepOpts(expiry_ms=3_600_000))
         try:
             for start in range(0, len(self.jobs), 500):
                 pushes = [plan.prepare(job) for job in self.jobs[start : start + 500]]

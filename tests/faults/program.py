@@ -30,7 +30,7 @@ def _serve(diary: Diary) -> None:
 
 
 def _task(name: str, handler: Handler) -> None:
-    @app.task(name=name, queue=QUEUE, raw=True)
+    @app.task(name=name, queue=QUEUE, raw=True, backoff=float(os.environ.get("TQ_BACKOFF", "0.5")))
     async def run(ctx: JobContext, payload: bytes) -> None:
         await handler(payload, ctx)
 

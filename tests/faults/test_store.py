@@ -1,16 +1,36 @@
 """Rows 28 to 33: the store is full, forgets scripts or keys, or holds what is not ours."""
 
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from tasqueue import Job, JobOpts
 from tasqueue.core.errors import BackendError, BackendRejected
 from tasqueue.core.ports import Answer
+from tasqueue.drivers.redis import Address, RedisStore
 from tasqueue.drivers.redis.keys import queue_keys
+from tasqueue.engine import plan
 from tests.faults import diary
 from tests.faults.load import QUEUE, Load, mixture
 from tests.faults.oracle import judge
 from tests.faults.site import Site, lasting, until
+from tests.faults.witness import AOF
+from tests.servers import Valkey
 
 SLOW = pytest.mark.slow_fault
+
+
+def _send_once(url: str) -> None:
+    """Enqueue one job as a program does that does not insist."""
+    store = RedisStore(Address.from_url(url))
+    try:
+        plan.run_blocking(plan.enqueue(Job.create("work", b"{}", JobOpts(queue=QUEUE))), store)
+    finally:
+        store.close()
+
+
 KEYS = queue_keys(QUEUE)
 
 
@@ -19,11 +39,67 @@ def test_row_28_a_full_server_refuses_producers_and_is_drained_by_workers(here: 
     load = mixture(4).send(here.server.url)
     here.conn.config_set("maxmemory", "1mb")
     with pytest.raises(BackendError, match="OOM"):
-        Load().plain(1, name="refused").send(here.server.url)
+        _send_once(here.server.url)
     here.hire()
     until(lambda: here.ended() >= len(load.fates), "the end of all jobs")
     here.conn.config_set("maxmemory", 0)
     assert not here.finish(load)
+
+
+@SLOW
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_row_29_a_policy_that_throws_keys_away_is_warned_of(here: Site, policy: str) -> None:
+    here.conn.config_set("maxmemory-policy", policy)
+    load = Load().plain(3).send(here.server.url)
+    hand = here.hire()[0]
+    assert not here.finish(load)
+    assert f"maxmemory-policy is {policy}, so a full server throws jobs away" in hand.log
+
+
+class Limited(Valkey):
+    """A server whose files may be kept from growing, as a full disk does."""
+
+    def _command(self, options: list[str]) -> list[str]:
+        return ["env", "--ignore-signal=XFSZ", *super()._command(options)]
+
+    def fill_disk(self) -> None:
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    def empty_disk(self) -> None:
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[Site]:
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Limited(folder, aof=True, options=AOF)
+    here = Site(server, tmp_path, journal=True)
+    try:
+        yield here
+    finally:
+        server.empty_disk()
+        here.dismiss()
+        server.stop()
+
+
+@SLOW
+def test_row_30_a_full_disk_is_waited_out(limited: Site) -> None:
+    server = limited.server
+    assert isinstance(server, Limited)
+    load = mixture(6, ms=50).send(server.url)
+    hand = limited.hire(concurrency=4, lease=1.0)[0]
+    limited.hire(concurrency=4, lease=1.0)
+    until(lambda: limited.started() >= 4, "the first runs")
+    server.fill_disk()
+    until(lambda: "MISCONF" in hand.log, "the server's refusal")
+    with pytest.raises(BackendError, match="MISCONF"):
+        _send_once(server.url)
+    lasting(3)  # three leases
+    server.empty_disk()
+    assert not limited.finish(load)
+    assert limited.notes("rescued") == []
 
 
 def _running(here: Site, load: Load) -> None:

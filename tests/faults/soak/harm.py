@@ -71,7 +71,7 @@ class Harm:
     def stop(self) -> None:
         """SIGSTOP of a worker for less than its lease, or for more."""
         hand = self.random.choice([hand for hand in self._alive() if not hand.children()])
-        seconds = LEASE * self.random.choice([0.4, 2.5])
+        seconds = LEASE * self.random.choice([0.4, 2.5, 2.5, 2.5])
         self.counts["stopped beyond the lease" if seconds > LEASE else "stopped shortly"] += 1
         self.exposed += SLOTS
         hand.pause()

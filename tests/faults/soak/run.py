@@ -47,7 +47,7 @@ class Plan:
         server = 0 if self.go else max(1, self.kills // 20)
         return {
             harm.kill: self.kills,
-            harm.stop: max(1, self.kills // 4),
+            harm.stop: max(1, self.kills // 2),
             harm.disturb: max(2, self.kills // 3),
             harm.kill_server: server,
         }
@@ -65,6 +65,8 @@ def soak(plan: Plan, folder: Path) -> dict[str, Any]:
     """Run it, and return what is counted."""
     with ExitStack() as stack:
         os.environ["TQ_LOG"] = "WARNING"
+        # A retry that waits passes the scheduled set, where a Go worker may leave a copy.
+        os.environ["TQ_BACKOFF"] = "0" if plan.go else "0.5"
         here = stack.enter_context(site(folder))
         proxy = stack.enter_context(FaultProxy(here.server.port, folder))
         program = build_program(folder) if plan.go else None
