@@ -105,7 +105,7 @@ class JobHandle(OneResult[R_co]):
     """The jobs that must succeed before this one is released, where that is known."""
 
     def _outcome(self, timeout: float | None) -> Plan[Any]:
-        wait = Wait(timeout, self.client.hint)
+        wait = Wait(timeout, self.client.hint, self.client.has_fan_in)
         message = yield from job_ended(self.id, wait, self.before)
         return (yield from _result(message, self.read))
 
@@ -152,7 +152,7 @@ class GroupHandle(Handle, Generic[R_co]):
         return await self.client.aask(self._outcome(timeout))
 
     def _outcome(self, timeout: float | None) -> Plan[list[Any]]:
-        wait = Wait(timeout, self.client.hint)
+        wait = Wait(timeout, self.client.hint, self.client.has_fan_in)
         if self.each:
             return (yield from self._each(wait))
         while True:
@@ -203,7 +203,7 @@ class ChainHandle(OneResult[R_co]):
     read: ReadResult = field(default=read_result, repr=False, compare=False)
 
     def _outcome(self, timeout: float | None) -> Plan[Any]:
-        wait = Wait(timeout, self.client.hint)
+        wait = Wait(timeout, self.client.hint, self.client.has_fan_in)
         walk = yield from self._walk()
         job_id = walk.meta.job_id
         while True:

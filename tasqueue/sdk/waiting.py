@@ -43,6 +43,8 @@ class Wait:
     """Seconds in all; None is for ever."""
     hint: str
     """The command that starts a worker, for the log."""
+    sweeps: bool = False
+    """Whether the store has open groups to be looked at."""
     since: float = field(default_factory=SYSTEM.monotonic)
     look: float = _FIRST_LOOK
     look_again: float | None = _PATIENCE
@@ -75,7 +77,7 @@ class Wait:
     def sweep(self, message: JobMessage | None, before: Sequence[str]) -> Plan[None]:
         """Where a group is waited for, look for members of Go's workers, which tell nobody."""
         awaited = before or (message is not None and lifecycle.closes(message.job))
-        if awaited and self.look > _SWEEP:
+        if self.sweeps and awaited and self.look > _SWEEP:
             yield Sweep()
 
     def _look_for_worker(self, message: JobMessage, waited: float) -> Plan[None]:
