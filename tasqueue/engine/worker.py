@@ -66,6 +66,8 @@ class Worker:
                 self._in_doubt = True
                 await self._clock.sleep(OUTAGE)
             self._fill()
+            # The jobs begin before the next claim is put together and sent.
+            await self._clock.sleep(0)
 
     def stop(self) -> None:
         """Claim nothing more, and begin nothing more."""

@@ -4,6 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasqueue import JobContext
+from tasqueue.core.ports import Claim
+from tasqueue.drivers.memory.lease import MemoryLease
 from tasqueue.engine.prefetch import Prefetch
 from tests.engine.rig import Rig, until
 
@@ -77,3 +80,23 @@ async def test_a_store_that_blinks_while_jobs_go_back_loses_and_doubles_none(
         rig.gate.set()
         await rig.ended(*quick)
     assert set(rig.runs.values()) == {1}
+
+
+async def test_a_job_begins_before_the_next_claim_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, log = Rig(), list[str]()
+    claim = MemoryLease.claim
+
+    async def logged(lease: MemoryLease, queue: str, limit: int) -> list[Claim]:
+        log.append("asks")
+        taken = await claim(lease, queue, limit)
+        log.extend("gets" for _ in taken)
+        return taken
+
+    async def begun(payload: bytes, ctx: JobContext) -> None:
+        log.append("begins")
+
+    monkeypatch.setattr(MemoryLease, "claim", logged)
+    rig.add("begun", begun)
+    async with rig.running():
+        await rig.ended(await rig.send("begun"))
+    assert log[log.index("begins") - 1] == "gets"
