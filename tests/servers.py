@@ -216,6 +216,7 @@ class Cluster:
 
     def __init__(self, nodes: list[Valkey]) -> None:
         self.nodes = nodes
+        self.known = list(nodes)
         self._ids: list[str] = [self.ask(node, "CLUSTER", "MYID").decode() for node in nodes]
         for place, node in enumerate(nodes):
             first, last = (place * 16384 // 3, (place + 1) * 16384 // 3 - 1)
@@ -231,6 +232,22 @@ class Cluster:
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
+    def add_replica(self, node: Valkey, primary: Valkey) -> None:
+        """Let a server follow one of the primaries."""
+        self.ask(node, "CLUSTER", "MEET", "127.0.0.1", primary.port, primary.bus)
+        until = time.monotonic() + _STARTS_WITHIN
+        own: str = self.ask(node, "CLUSTER", "MYID").decode()
+        while own.encode() not in self.ask(primary, "CLUSTER", "NODES") or not self._is_whole(node):
+            assert time.monotonic() < until, "the replica is not met"
+            time.sleep(0.02)
+        self.ask(node, "CLUSTER", "REPLICATE", self._id(primary))
+        while self.ask(node, "INFO", "replication").get("master_link_status") != "up":
+            assert time.monotonic() < until, "the replica does not follow"
+            time.sleep(0.02)
+        self.nodes.append(node)
+        self.known.append(node)
+        self._ids.append(own)
+
     def ask(self, node: Valkey, *args: object) -> Any:
         """Send one command to one server."""
         with node.client() as client:
@@ -242,7 +259,7 @@ class Cluster:
         slot = self.ask(self.nodes[0], "CLUSTER", "KEYSLOT", key)
         for first, last, primary, *_ in self.ask(self.nodes[0], "CLUSTER", "SLOTS"):
             if first <= slot <= last:
-                return next(node for node in self.nodes if node.port == primary[1])
+                return next(n for n in self.known if n.port == primary[1])
         raise AssertionError(key)
 
     def found(self) -> dict[str, Valkey]:
@@ -267,24 +284,30 @@ class Cluster:
             self.ask(node, "CLUSTER", "SETSLOT", slot, "NODE", self._id(target))
 
     def _id(self, node: Valkey) -> str:
-        return self._ids[self.nodes.index(node)]
+        return self._ids[self.known.index(node)]
 
     def _is_whole(self, node: Valkey) -> bool:
         info: bytes = self.ask(node, "CLUSTER", "INFO")
-        return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
+        return b"cluster_state:ok" in info and b"cluster_size:3" in info
+
+
+@contextmanager
+def cluster_node() -> Iterator[Valkey]:
+    """Run a server that may join a cluster."""
+    options = {
+        "cluster_enabled": "yes", "cluster_node_timeout": "2000", "databases": "1",
+        "cluster_port": str(_free_port()), "cluster_replica_no_failover": "no",
+        "repl_diskless_sync_delay": "0",
+    }  # fmt: skip
+    with valkey(aof=False, **options) as server:
+        yield server
 
 
 @contextmanager
 def cluster() -> Iterator[Cluster]:
     """Run a cluster of three servers."""
-    options = {
-        "cluster_enabled": "yes", "cluster_node_timeout": "2000", "databases": "1",
-        "cluster_config_file": "nodes.conf",
-    }  # fmt: skip
     with ExitStack() as stack:
-        ports = [{"cluster_port": str(_free_port())} for _ in range(3)]
-        made = [stack.enter_context(valkey(aof=False, **options, **port)) for port in ports]
-        yield Cluster(made)
+        yield Cluster([stack.enter_context(cluster_node()) for _ in range(3)])
 
 
 @pytest.fixture(scope="session")

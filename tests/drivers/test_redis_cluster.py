@@ -13,7 +13,12 @@ from redis.crc import key_slot
 
 from tasqueue import App
 from tasqueue.brokers.redis_broker import RedisBroker
-from tasqueue.core.errors import BackendUnavailable, ConfigurationError, Unsupported
+from tasqueue.core.errors import (
+    BackendUnavailable,
+    ConfigurationError,
+    EnqueueUnconfirmed,
+    Unsupported,
+)
 from tasqueue.core.job import Job, JobOpts
 from tasqueue.core.ports import (
     Answer,
@@ -40,7 +45,7 @@ from tasqueue.results.redis_results import RedisResults
 from tests.contract.broker_contract import BrokerContract
 from tests.contract.results_contract import ResultsContract
 from tests.drivers.fleet import Fleet, fleet, until
-from tests.servers import Cluster, cluster
+from tests.servers import Cluster, cluster, cluster_node
 
 PLAIN, TAGGED = "orders", "{orders}"
 
@@ -193,8 +198,6 @@ async def test_what_a_cluster_does_not_do_yet_is_said(servers: Cluster) -> None:
         one = app.signature("note", text="a")
         with pytest.raises(Unsupported):
             await app.chain(app.group(one, one), app.signature("note", text="b")).adelay()
-        with pytest.raises(Unsupported, match="durability"):
-            await app.using(durability="replica").asend("note", text="a")
         for name in ("a{}b", "a{b", "{}"):
             if slot_of("{" + name + "}") != slot_of(name):
                 with pytest.raises(ConfigurationError, match="braces"):
@@ -481,6 +484,44 @@ async def test_a_worker_waits_for_a_server_that_is_away(caplog: pytest.LogCaptur
                 await f.send("refused")
             node.resume()
             await until(lambda: b"cluster_state:ok" in servers.ask(node, "CLUSTER", "INFO"), "it")
+            await _sent(f, "after")
+            await until(lambda: "after" in f.done, "the job after it")
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_job_that_a_replica_confirmed_survives_its_primary_and_workers_go_on() -> None:
+    with cluster() as servers, cluster_node() as replica:
+        primary = servers.of(PLAIN)
+        opts: Any = {"durability": "replica", "queue": PLAIN}
+        with App(servers.url) as app:
+            with pytest.raises(EnqueueUnconfirmed) as caught:
+                await app.using(**opts).asend("note", text="a")
+            servers.add_replica(replica, primary)
+            again = await app.using(**opts, id=caught.value.job_id).asend("note", text="a")
+            assert again.id == caught.value.job_id
+            sent = [await app.using(**opts).asend("note", text=f"{n}") for n in range(20)]
+            primary.kill()
+            servers.nodes.remove(primary)
+            await until(lambda: servers.of(PLAIN) is replica, "the failover")
+            assert len(servers.ask(replica, "LRANGE", PLAIN, 0, -1)) == 21
+            async with fleet(servers.url.replace(f",127.0.0.1:{replica.port}", ""), PLAIN) as f:
+                await until(lambda: len(f.done) == 21, "all jobs")
+            with suppress(BackendUnavailable):
+                await sent[0].astatus()  # this app still believes in the old primary
+            for job in sent:
+                assert await job.astatus() == "successful"
+            await app.aclose()
+
+
+async def test_a_worker_outlives_the_failover_of_a_server(caplog: pytest.LogCaptureFixture) -> None:
+    with cluster() as servers, cluster_node() as replica:
+        primary = servers.of(PLAIN)
+        servers.add_replica(replica, primary)
+        async with fleet(servers.url, PLAIN) as f:
+            await f.does("before")
+            primary.kill()
+            servers.nodes.remove(primary)
+            await until(lambda: servers.of(PLAIN) is replica, "the failover")
             await _sent(f, "after")
             await until(lambda: "after" in f.done, "the job after it")
     assert "Traceback" not in caplog.text

@@ -57,7 +57,8 @@ def is_confirmed(commands: Sequence[Command]) -> bool:
 
 
 def _tail(durability: str, key: str) -> tuple[Command, ...]:
-    return (command("SET", key, "", "PX", _PATIENCE), command(*_WAITS[durability]))
+    wait = command(*_WAITS[durability])._replace(near=key)
+    return (command("SET", key, "", "PX", _PATIENCE), wait)
 
 
 def _refusal(tail: Sequence[Any], durability: str) -> str:

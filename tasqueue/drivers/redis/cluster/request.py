@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from tasqueue.core.durability import ACK
-from tasqueue.core.errors import ConfigurationError, Unsupported
+from tasqueue.core.durability import ACK, strongest
+from tasqueue.core.errors import ConfigurationError, EnqueueUnconfirmed, Unsupported
 from tasqueue.core.ports import (
     JOB_KEY,
     Forget,
@@ -31,6 +31,7 @@ from tasqueue.drivers.redis.command import (
     command,
     portions,
 )
+from tasqueue.drivers.redis.durability import confirmed
 from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, QueueKeys, queue_keys
 from tasqueue.drivers.redis.request import KeepOpts, put, steps_of
 
@@ -48,8 +49,17 @@ class Parcel(NamedTuple):
     @property
     def key(self) -> str:
         """The token's key, in the target's slot."""
+        return f"tq:eq:{self._tag}:{self.token}"
+
+    @property
+    def sync(self) -> str:
+        """As `QueueKeys.sync`, in the target's slot."""
+        return f"tq:sy:{self._tag}"
+
+    @property
+    def _tag(self) -> str:
         tag = _TAG.search(self.target)
-        return f"tq:eq:{tag[0] if tag else '{' + self.target + '}'}:{self.token}"
+        return tag[0] if tag else "{" + self.target + "}"
 
 
 def steps_in_cluster(request: Request, keep: KeepOpts) -> Steps[Any]:
@@ -125,22 +135,42 @@ def records(pushes: Iterable[Push]) -> list[list[Command]]:
 
 
 def _submit(request: Submit) -> Steps[list[bool]]:
-    """Records first, then the messages; a repeat leaves what has arrived alone."""
-    if any(push.durability != ACK for push in request.pushes):
-        raise Unsupported("durability= does not work on a Redis cluster yet: leave it out")
+    """Records first, then the messages; a repeat leaves what has arrived alone.
+
+    Raises:
+        EnqueueUnconfirmed: all is sent, but a message is not as safe as asked for.
+    """
     parcels = [parcel(push, push.call or push.job_id) for push in request.pushes]
     there: Sequence[int] = [0] * len(parcels)
     if request.again:
         there = yield from ask(*[command("EXISTS", one.key) for one in parcels])
-    todo = [i for i, before in enumerate(there) if not before]
-    for sets in records(request.pushes[i] for i in todo):
+    for sets in records(p for p, before in zip(request.pushes, there, strict=True) if not before):
         yield from ask(*sets)
-    pushed = dict.fromkeys(range(len(parcels)), False)
-    place = {id(parcels[i]): i for i in todo}
-    for part, sent in put_calls([parcels[i] for i in todo], new=True):
-        (answers,) = yield from ask(sent)
-        pushed |= {place[id(one)]: answer == 1 for one, answer in zip(part, answers, strict=True)}
-    return list(pushed.values())
+    durability = strongest({push.durability for push in request.pushes})
+    if durability == ACK:
+        parcels = [one for one, before in zip(parcels, there, strict=True) if not before]
+    put_now = yield from _send(parcels, durability, request.pushes)
+    return [(push.call or push.job_id) in put_now for push in request.pushes]
+
+
+def _send(parcels: Sequence[Parcel], durability: str, pushes: Sequence[Push]) -> Steps[set[str]]:
+    """Put messages; returns the tokens of those that had not arrived before."""
+    put_now: set[str] = set()
+    unconfirmed: EnqueueUnconfirmed | None = None
+    for part, sent in put_calls(parcels, new=True):
+        steps = ask(sent)
+        if durability != ACK and unconfirmed is None:
+            job_id = next(p.job_id for p in pushes if (p.call or p.job_id) == part[0].token)
+            steps = confirmed(steps, durability, key=part[0].sync, job_id=job_id)
+        try:
+            (answers,) = yield from steps
+        except EnqueueUnconfirmed as error:
+            unconfirmed = error
+            continue
+        put_now |= {one.token for one, said in zip(part, answers, strict=True) if said == 1}
+    if unconfirmed is not None:
+        raise unconfirmed
+    return put_now
 
 
 def _read(names: Sequence[str]) -> Steps[list[bytes | None]]:

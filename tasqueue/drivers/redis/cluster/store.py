@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ClusterStore(RedisStore):
-    """See `RedisStore`. Fan-in and `durability` do not work here yet."""
+    """See `RedisStore`. Fan-in does not work here yet."""
 
     fan_in: bool = False
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from tasqueue.core.errors import BackendError, BackendUnavailable
 from tasqueue.drivers.redis.command import Command, command
+from tasqueue.drivers.redis.durability import is_confirmed
 from tasqueue.drivers.redis.error import Moved
 from tasqueue.drivers.redis.sentinel import Host
 
@@ -139,9 +140,11 @@ def routed(
             for i, answer in zip(batch.places, answers, strict=True):
                 if i >= 0:
                     replies[i] = answer
-                if i >= 0 and isinstance(answer, Moved):
-                    topology.move(answer)
-                    todo.append(_Sent(i, answer.host, answer.asking))
+            moved = _moved(batch, answers, topology)
+            if moved and is_confirmed(batch.commands):
+                # It has waited for nothing: what it was to confirm is elsewhere.
+                moved.append(_Sent(batch.places[-1], moved[-1].host))
+            todo += moved
         if not todo:
             break
     return replies
@@ -153,6 +156,16 @@ class _Sent(NamedTuple):
     place: int
     host: Host
     asking: bool = False
+
+
+def _moved(batch: Batch, answers: Sequence[Any], topology: Topology) -> list[_Sent]:
+    """What has to be sent again, and where to."""
+    todo: list[_Sent] = []
+    for i, answer in zip(batch.places, answers, strict=True):
+        if i >= 0 and isinstance(answer, Moved):
+            topology.move(answer)
+            todo.append(_Sent(i, answer.host, answer.asking))
+    return todo
 
 
 def _batches(todo: Sequence[_Sent], commands: Sequence[Command]) -> list[Batch]:
