@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,9 +19,9 @@ from tasqueue.drivers.redis.process import parse
 from tests.faults import diary
 from tests.faults.diary import Note
 from tests.faults.failpoint import EXIT
-from tests.faults.load import QUEUE, Fate, Load
-from tests.faults.oracle import RSS_LIMIT, Verdict, judge
-from tests.faults.witness import AOF, Witness, listen
+from tests.faults.load import QUEUE, Load
+from tests.faults.oracle import RSS_LIMIT, Verdict, judge, places
+from tests.faults.witness import AOF, Witness, commands, listen
 from tests.parity.program import ROOT
 from tests.servers import Valkey, valkey
 
@@ -259,6 +260,16 @@ def site(folder: Path, *, journal: bool = True, **options: str) -> Iterator[Site
             here.dismiss()
 
 
-def completed(load: Load) -> int:
-    """How many jobs of a load end well."""
-    return sum(fate is Fate.COMPLETED for fate in load.fates.values())
+def assert_each_tick_once(here: Site) -> None:
+    """Each firing of the scheduled jobs entered once, and ended once; one comes next."""
+    due: Counter[bytes] = Counter()
+    scheduled = queue_keys(QUEUE).scheduled.encode()
+    for command in commands(here.server.folder):
+        if command[0].upper() == b"ZADD" and command[1] == scheduled:
+            due[command[2]] += 1
+    assert set(due.values()) == {1}
+    witness = here.witness()
+    assert witness is not None
+    assert not witness.completed_twice()
+    assert not witness.entered_twice()
+    assert places(here.conn, QUEUE).pending.total() == 1

@@ -15,16 +15,13 @@ from tasqueue.core import lifecycle
 from tasqueue.core.lifecycle import Circumstances, Finish, Succeeded
 from tasqueue.core.ports import Answer
 from tasqueue.core.timing import to_ns
-from tasqueue.drivers.redis.keys import queue_keys
 from tests.faults import diary
 from tests.faults.load import QUEUE, Fate, Load, mixture
 from tests.faults.oracle import places
-from tests.faults.site import Site, lasting, until
-from tests.faults.witness import commands
+from tests.faults.site import Site, assert_each_tick_once, lasting, until
 from tests.parity.live.fleet import GoProducer, GoWorker, JobSpec
 
 SLOW = pytest.mark.slow_fault
-KEYS = queue_keys(QUEUE)
 HOUR = 3600
 
 
@@ -105,16 +102,7 @@ def test_row_39_a_tick_fires_once_among_many_workers_of_which_some_die(here: Sit
         here.progress(victim.kill)
     before = here.ended()
     until(lambda: here.ended() >= before + 2, "two more ticks")
-    due: Counter[bytes] = Counter()
-    for command in commands(here.server.folder):
-        if command[0].upper() == b"ZADD" and command[1] == KEYS.scheduled.encode():
-            due[command[2]] += 1
-    assert set(due.values()) == {1}
-    witness = here.witness()
-    assert witness is not None
-    assert not witness.completed_twice()
-    assert not witness.entered_twice()
-    assert len(places(here.conn, QUEUE).pending) <= 1
+    assert_each_tick_once(here)
     for hand in hands[5:]:
         assert hand.stop() == 0
 

@@ -1,12 +1,18 @@
 """Rows 1 to 10: worker processes die, hang, or are asked to end."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from tasqueue import Job, JobOpts
 from tasqueue.core.ports import Answer
 from tests.faults import diary
 from tests.faults.failpoint import EXIT, MOMENTS, STEPS
 from tests.faults.load import QUEUE, Fate, Load, mixture
-from tests.faults.site import LEASE, Hand, Site, lasting, until
+from tests.faults.site import LEASE, PATIENCE, Hand, Site, assert_each_tick_once, lasting, until
+from tests.parity.program import ROOT
 
 BATCH = 8
 SLOW = pytest.mark.slow_fault
@@ -88,6 +94,7 @@ def _kinds() -> dict[str, Load]:
         "failures": Load(ms=5).failing(6),
         "chains": Load(ms=5).chains(5, links=4),
         "groups": Load(ms=5).groups_of(4, 3),
+        "groups with a callback": Load(ms=5).fanning(4, 3),
         "scheduled": Load(ms=5).later(8, seconds=0.5),
     }
 
@@ -104,6 +111,58 @@ def test_row_06_a_death_at_any_step_leaves_every_kind_of_work_whole(
 
 def test_row_06_a_death_in_the_middle_of_a_mixture_leaves_it_whole(here: Site) -> None:
     _dies_at(here, mixture(2, ms=5), "settle:after:3")
+
+
+@SLOW
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("step", ["claim", "settle", "promote"])
+def test_row_06_a_death_at_any_step_of_a_scheduled_job_leaves_one_next_firing(
+    here: Site, *, step: str, moment: str
+) -> None:
+    ticking = Load(jobs=[Job.create("work", b"{}", JobOpts(queue=QUEUE, schedule="@every 1s"))])
+    ticking.send(here.server.url)
+    victim = here.hire(fail=f"{step}:{moment}:2")[0]
+    victim.process.wait(timeout=60)
+    here.hire()
+    before = here.ended()
+    until(lambda: here.ended() >= before + 2, "two more firings")
+    here.sign_off()
+    assert_each_tick_once(here)
+
+
+def _produce(here: Site, fail: str) -> None:
+    """Have a process enqueue three jobs, one by one, and die at the second."""
+    env = os.environ | {"TQ_FAIL": fail, "TQ_FAIL_ONCE": str(here.folder / "failed")}
+    command = [sys.executable, "-c", _PRODUCER, here.server.url, QUEUE]
+    done = subprocess.run(command, cwd=ROOT, env=env, check=False, timeout=60)
+    assert done.returncode == EXIT
+
+
+_PRODUCER = """
+import os, pathlib, sys
+from tasqueue import Job, JobOpts
+from tasqueue.drivers.redis import Address, KeepOpts, RedisStore
+from tasqueue.engine import plan
+from tests.faults import failpoint
+
+failpoint.install(os.environ["TQ_FAIL"], pathlib.Path(os.environ["TQ_FAIL_ONCE"]))
+store = RedisStore(Address.from_url(sys.argv[1]), KeepOpts(expiry_ms=3_600_000))
+for at in range(3):
+    job = Job.create("work", b"{}", JobOpts(id=f"job-{at}", queue=sys.argv[2]))
+    plan.run_blocking(plan.enqueue(job), store)
+"""
+
+
+@SLOW
+@pytest.mark.parametrize(("moment", "there"), [("before", 1), ("after", 2)])
+def test_row_06_a_death_of_a_producer_leaves_what_was_enqueued(
+    here: Site, moment: str, there: int
+) -> None:
+    _produce(here, f"enqueue:{moment}:2")
+    load = Load()
+    load.fates = {f"job-{at}": Fate.COMPLETED for at in range(there)}
+    here.hire()
+    assert not here.finish(load)
 
 
 @SLOW
@@ -190,6 +249,26 @@ def test_row_08_a_kill_while_draining_loses_nothing(here: Site) -> None:
     _claimed(victim, 4)
     victim.term()
     victim.kill()
+    here.hire()
+    assert not here.finish(load)
+
+
+@SLOW
+def test_row_08_a_second_sigterm_waits_for_nobody_and_loses_nothing(here: Site) -> None:
+    gate = here.folder / "gate"
+    load = Load()
+    for at in range(6):
+        load.alone(f"gated-{at}", "gated", fate=Fate.COMPLETED, gate=str(gate))
+    load.send(here.server.url)
+    hand = here.supervise(2, concurrency=2, grace=600)
+    _claimed(hand, 4)
+    hand.term()
+    until(lambda: "stopping" in hand.log, "the drain")
+    hand.term()
+    hand.process.wait(timeout=PATIENCE)
+    # The gate is closed: it did not wait for the jobs, and they have not run to their end.
+    assert hand.notes("answer") == []
+    gate.touch()
     here.hire()
     assert not here.finish(load)
 
