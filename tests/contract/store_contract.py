@@ -98,7 +98,7 @@ class StoreContract:
         assert not await store.perform(asked)
         await lease.end(Q)
 
-    async def test_a_worker_is_listed_while_it_isregistered(self, store: Any) -> None:
+    async def test_a_worker_is_listed_while_it_is_registered(self, store: Any) -> None:
         assert await store.perform(Workers(Q)) == []
         lease = await registered(store)
         assert await store.perform(Workers(Q)) == [lease.worker_id]

@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from tasqueue.core.ports import Answer, Claim, Push, Settlement, Submit
-from tasqueue.drivers.redis import RedisStore
+from tasqueue.drivers.redis import RedisStore, solitude
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.lease import RedisLease
 from tests.drivers.conftest import Workers
@@ -136,6 +138,36 @@ async def test_no_parked_claim_of_another_queue_brings_a_job_beside_a_suspect(
     await lease.settle(Q, [done(suspect)])
     (_, found) = await asyncio.gather(lease.claim(Q, 5), takes(lease, OTHER))
     assert bodies(found) == [b"x"]
+
+
+async def test_two_queues_that_ask_at_once_bring_one_suspect(
+    store: RedisStore, worker: Workers, redis_client: Any
+) -> None:
+    for queue in (Q, OTHER):
+        redis_client.lpush(queue_keys(queue).suspects, f"suspect of {queue}")
+    await submit(store, "a")
+    await submit(store, "x", queue=OTHER)
+    lease = await worker(Q, OTHER)
+    for queue in (Q, OTHER):
+        await lease.promote(queue)
+    both = await asyncio.gather(lease.claim(Q, 5), lease.claim(OTHER, 5))
+    (suspect,) = [claim for claims in both for claim in claims]
+    assert suspect.token.startswith("s")
+    assert await lease.claim(OTHER, 5) == await lease.claim(Q, 5) == []
+
+
+async def test_a_queue_that_nobody_asks_any_more_does_not_hold_the_others_up(
+    store: RedisStore, worker: Workers, redis_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await worker(Q, OTHER)
+    await submit(store, "x", queue=OTHER)
+    redis_client.lpush(K.suspects, "suspect")
+    (suspect,) = await takes(lease)
+    monkeypatch.setattr(solitude, "_FORSAKEN", 0.0)
+    assert await lease.claim(OTHER, 5) == await lease.claim(OTHER, 5) == [], "it still runs"
+    await lease.settle(Q, [done(suspect)])
+    assert await lease.claim(OTHER, 5) == []
+    assert bodies(await lease.claim(OTHER, 5)) == [b"x"]
 
 
 async def test_an_idle_worker_is_woken_for_a_suspect(

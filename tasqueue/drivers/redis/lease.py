@@ -18,7 +18,7 @@ from tasqueue.drivers.redis.holding import Holding, claims
 from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
 from tasqueue.drivers.redis.process import here
 from tasqueue.drivers.redis.request import KeepOpts
-from tasqueue.drivers.redis.solitude import Solitude, claim, nothing_held
+from tasqueue.drivers.redis.solitude import Solitude, claim, is_suspect, nothing_held
 from tasqueue.drivers.redis.upkeep import Upkeep, reap
 
 if TYPE_CHECKING:
@@ -113,17 +113,19 @@ class RedisLease(Upkeep, Holding):
         if self.fenced or not self._registered or limit < 1:
             await bell.wait(_FENCED if self.fenced else _UNREGISTERED)
             return []
+        if self._solitude:
+            stirred = await bell.wait(self._solitude.pause)
+            if not self._solitude.is_for(queue):
+                await self._end_of_solitude()
+                return []
+            return [] if stirred else await self._claim_alone(bell.keys, limit)
         if queue in self._silent:
             self._silent.discard(queue)
+            self._solitude.begin(queue)
             return await self._claim_alone(bell.keys, limit)
-        if not self._solitude:
-            ask_alone = len(self._queues) == 1
-            asked = claim(bell.keys, self._id, limit=limit, alone=ask_alone)
-            return self._taken(queue, self._id, await bell.claim(asked, self._id))
-        stirred = await bell.wait(self._solitude.pause)
-        if stirred or not self._solitude.is_for(queue):
-            return []
-        return await self._claim_alone(bell.keys, limit)
+        ask_alone = len(self._queues) == 1
+        asked = claim(bell.keys, self._id, limit=limit, alone=ask_alone)
+        return self._taken(queue, self._id, await bell.claim(asked, self._id))
 
     async def _claim_alone(self, keys: QueueKeys, limit: int) -> list[Claim]:
         """Claim without a doorbell, so that nothing else comes in meanwhile."""
@@ -136,6 +138,12 @@ class RedisLease(Upkeep, Holding):
         (answer,) = await self._driver.run(ask(asked))
         return self._taken(keys.queue, worker_id, answer)
 
+    async def _end_of_solitude(self) -> None:
+        """Go on where nobody asks for the other queue any more, and no suspect of it is held."""
+        queue = self._solitude.forsaken()
+        if queue and not any(map(is_suspect, await super().adopt(queue))):
+            self._solitude.forget()
+
     def _taken(self, queue: str, worker_id: str, answer: Sequence[bytes]) -> list[Claim]:
         if answer[0] == b"fenced":
             self.fenced = worker_id == self._id
@@ -147,7 +155,7 @@ class RedisLease(Upkeep, Holding):
     async def adopt(self, queue: str) -> list[Claim]:
         """All jobs that this worker holds according to the server, oldest first."""
         held = await super().adopt(queue)
-        if any(claim.token.startswith("s") for claim in held):
+        if any(map(is_suspect, held)):
             self._solitude.learn(queue, held)
         return held
 

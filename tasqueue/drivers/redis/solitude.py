@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ BUDGET: Final = 1 << 19
 _POLL_MIN: Final = 0.02
 _POLL_MAX: Final = 0.25
 """Seconds between claims while they wait for the process to be empty."""
+_FORSAKEN: Final = 2.0
+"""Seconds without a question after which another queue looks whether it may go on."""
 
 
 def claim(
@@ -39,6 +42,7 @@ class Solitude:
     def __init__(self) -> None:
         self._queue: str | None = None
         self._pause = _POLL_MIN
+        self._asked_at = 0.0
 
     def __bool__(self) -> bool:
         return self._queue is not None
@@ -52,17 +56,33 @@ class Solitude:
         """Seconds until the next question."""
         return self._pause
 
+    def begin(self, queue: str) -> None:
+        """Ask this queue alone from now on; the first one stays."""
+        if self._queue is None:
+            self._queue, self._pause, self._asked_at = queue, _POLL_MIN, time.monotonic()
+
     def learn(self, queue: str, claims: Sequence[Claim] | None) -> None:
         """Take note of a queue's answer; None is "drain"."""
-        if claims is None or any(claim.token.startswith("s") for claim in claims):
-            self._pause = _POLL_MIN if self._queue is None else min(2 * self._pause, _POLL_MAX)
-            self._queue = self._queue or queue
-        elif self._queue == queue:
-            self._queue = None
+        if claims is None or any(map(is_suspect, claims)):
+            self.begin(queue)
+        if self._queue == queue:
+            self._asked_at = time.monotonic()
+            self._pause = min(2 * self._pause, _POLL_MAX)
+            if claims is not None and not any(map(is_suspect, claims)):
+                self._queue = None
+
+    def forsaken(self) -> str | None:
+        """Name the queue if nobody has asked it for a while: its slots are full, or it rests."""
+        return self._queue if time.monotonic() - self._asked_at > _FORSAKEN else None
 
     def forget(self) -> None:
-        """Start anew, under a new worker ID."""
+        """Start anew."""
         self._queue = None
+
+
+def is_suspect(claim: Claim) -> bool:
+    """Whether a job was claimed as a suspect."""
+    return claim.token.startswith("s")
 
 
 def nothing_held(queues: Sequence[QueueKeys], worker_id: str) -> Steps[bool]:

@@ -85,11 +85,14 @@ def _owned(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) -
     known = {name for name, there in zip(copies, decided, strict=True) if there}
     jobs = [_Job(one, raw) for one, raw in zip(settlements, raws, strict=True)]
     for job, raw in zip(jobs, raws, strict=True):
+        once = f"tq:once:{job.one.once}"
         if raw is None:
             job.answer = Answer.DECIDED if alive else Answer.FENCED
-        elif f"tq:once:{job.one.once}" in known:
+        elif once in known:
             job.answer = Answer.DECIDED
             yield from ask(command("HDEL", keys.held(worker_id), job.one.token))
+        elif job.one.once:
+            known.add(once)  # a copy may lie in the same batch
     return jobs
 
 
