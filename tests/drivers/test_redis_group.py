@@ -70,13 +70,16 @@ class Redis:
         (answer,) = self.driver.run(settle(KEYS, "w", [made], now_ns=1))
         return answer
 
-    def go_ends(self, job_id: str, *, error: str = "") -> None:
+    def go_ends(self, *job_ids: str, error: str = "") -> None:
         """A Go worker tells nobody."""
         status = JobStatus.FAILED if error else JobStatus.SUCCESSFUL
-        record = encode_job(JobMessage(Meta(job_id, status=status, prev_err=error), Job("task")))
-        self.client.set(f"tq:res:job:msg:{job_id}", record)
-        if not error:
-            self.client.set(f"tq:res:{job_id}", b"1")
+        record = encode_job(JobMessage(Meta("x", status=status, prev_err=error), Job("task")))
+        with self.client.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.set(f"tq:res:job:msg:{job_id}", record)
+                if not error:
+                    pipe.set(f"tq:res:{job_id}", b"1")
+            pipe.execute()
 
     def look(self) -> None:
         sweeper = Sweeper()
@@ -298,11 +301,7 @@ def test_one_look_is_bounded_and_the_next_goes_on(redis: Redis) -> None:
     names = [f"m{at}" for at in range(6_000)]
     redis.open(*names)
     redis.submit(*names)
-    with redis.client.pipeline() as pipe:
-        record = encode_job(JobMessage(Meta("x", status=JobStatus.SUCCESSFUL), Job("task")))
-        for name in names:
-            pipe.set(f"tq:res:job:msg:{name}", record)
-        pipe.execute()
+    redis.go_ends(*names)
     sweeper = Sweeper()
     assert redis.driver.run(sweeper.look())
     assert 2_000 <= 6_000 - redis.client.scard(f"{G}:p") <= 3_500
@@ -328,3 +327,54 @@ def test_a_hint_that_is_none_is_none(what: Any) -> None:
     found = membership(job)
     assert found is None or [part for part in found if part is not None] == what
     assert closes(job) == (what if isinstance(what, str) else "")
+
+
+# -- a producer that dies, or hears no answer ----------------------------------------------------
+
+
+@pytest.mark.parametrize("cut", [7, 21, 30, 41, 42])
+@pytest.mark.parametrize("done", [True, False])
+def test_a_producer_that_dies_between_two_calls_leaves_a_group_that_never_calls_back(
+    redis: Redis, cut: int, *, done: bool
+) -> None:
+    """10,500 members are 21 calls to open and 21 to send; the last one seals.
+
+    ``done``: the call after the cut arrives too, and nobody hears its answer.
+    """
+    names = [f"m{at}" for at in range(10_500)]
+    pushes = [push(name) for name in names]
+    left = cut
+    for steps in (open_group(opening(*names), 0), submission(pushes)):
+        left = _some(redis.driver, steps, left, done=done)
+    sealed = cut == 42 or (cut == 41 and done)
+    sent = [decode_job(body).id for body in redis.client.lrange(Q, 0, -1)]
+    assert len(sent) == 500 * min(max(cut - 21 + done, 0), 21)
+    redis.go_ends(*sent)
+    redis.look()
+    assert redis.client.llen("after") == sealed
+    # Whoever sends everything again, after a lost answer, gets one callback in all.
+    redis.open(*names)
+    redis.driver.run(submission(pushes, again=True))
+    redis.go_ends(*set(names) - set(sent))
+    redis.look()
+    assert redis.client.llen("after") == 1
+
+
+def submission(pushes: Sequence[Push], *, again: bool = False) -> Any:
+    return steps_of(Submit(pushes, again=again, seals=["g"]), KEEP)
+
+
+def _some(driver: BlockingDriver, steps: Any, calls: int, *, done: bool) -> int:
+    """Make so many calls, or with ``done`` one more; returns how many are left, -1 if cut."""
+    commands = next(steps, None)
+    while commands is not None:
+        if calls <= 0:
+            if calls == 0 and done:
+                driver.run(_raw(commands))
+            return -1
+        calls -= 1
+        try:
+            commands = steps.send(driver.run(_raw(commands)))
+        except StopIteration:
+            break
+    return calls

@@ -61,11 +61,6 @@ def shop(app: App) -> Shop:
     return Shop(app)
 
 
-@pytest.fixture
-def memory_shop(memory_app: App) -> Shop:
-    return Shop(memory_app)
-
-
 def test_a_chain_hands_each_result_on(shop: Shop) -> None:
     chain = shop.add.s(1, 2).then(shop.mul, 10).then(shop.add, b=5).delay()
     assert chain.get(timeout=PATIENCE) == 35
@@ -137,15 +132,15 @@ def _write(name: str, data: bytes) -> Plan[None]:
     yield Write(name, data)
 
 
-def test_a_job_behind_a_group_is_queued_until_it_is_released(memory_shop: Shop) -> None:
+def test_a_job_behind_a_group_is_queued_until_it_is_released(shop: Shop) -> None:
     go_on = threading.Event()
 
-    @memory_shop.app.task
+    @shop.app.task
     def slow() -> int:
         go_on.wait(PATIENCE)
         return 1
 
-    job = slow.group([(), ()]).then(memory_shop.total).delay()
+    job = slow.group([(), ()]).then(shop.total).delay()
     assert job.status() == JobStatus.QUEUED
     go_on.set()
     assert job.get(timeout=PATIENCE) == 2
@@ -319,8 +314,8 @@ def test_errors_among_results_are_for_whoever_waits_not_for_another_job(shop: Sh
     assert app.group(inner, on_failure="continue").delay().get(timeout=PATIENCE) == [3]
 
 
-async def test_everything_that_is_sent_has_an_awaited_twin(memory_shop: Shop) -> None:
-    app, add, mul = memory_shop.app, memory_shop.add, memory_shop.mul
+async def test_everything_that_is_sent_has_an_awaited_twin(shop: Shop) -> None:
+    app, add, mul = shop.app, shop.add, shop.mul
     jobs = await add.adelay_many([(1, 2), (3, 4)])
     assert [await job.aget(timeout=PATIENCE) for job in jobs] == [3, 7]
     named = (
@@ -330,15 +325,15 @@ async def test_everything_that_is_sent_has_an_awaited_twin(memory_shop: Shop) ->
     assert await (await app.asend(add.name, a=1, b=3)).aget(timeout=PATIENCE) == 4
     signature = app.signature(add.name, a=1, b=4)
     assert await (await signature.adelay()).aget(timeout=PATIENCE) == 5
-    total = await (add.group([(1, 2), (3, 4)]) | memory_shop.total | mul).adelay()
+    total = await (add.group([(1, 2), (3, 4)]) | shop.total | mul).adelay()
     assert await total.aget(timeout=PATIENCE) == 20
     await app.aclose()
 
 
-def test_a_group_may_mix_tuples_and_signatures(memory_shop: Shop) -> None:
-    add = memory_shop.add
+def test_a_group_may_mix_tuples_and_signatures(shop: Shop) -> None:
+    add = shop.add
     group = add.group([(1, 2), add.s(3, b=4)])
-    assert memory_shop.app.chain(group, memory_shop.total).delay().get(timeout=PATIENCE) == 10
+    assert shop.app.chain(group, shop.total).delay().get(timeout=PATIENCE) == 10
 
 
 # -- fan-in --------------------------------------------------------------------------------------
@@ -410,9 +405,10 @@ def test_a_flow_may_end_with_another_group(shop: Shop) -> None:
 
 
 def test_a_back_end_without_fan_in_says_what_to_do_instead(
-    memory_shop: Shop, monkeypatch: pytest.MonkeyPatch
+    memory_app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add, total, app = memory_shop.add, memory_shop.total, memory_shop.app
+    shop = Shop(memory_app)
+    add, total, app = shop.add, shop.total, shop.app
     flow = add.group([(1, 2)]).then(total)
     assert flow.delay().get(timeout=PATIENCE) == 3
     monkeypatch.setattr(MemoryStore, "fan_in", False)
