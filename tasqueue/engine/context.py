@@ -94,9 +94,7 @@ class JobContext:
         """
         if self._over and threading.get_ident() == self._thread:
             raise AttemptOver(f"this attempt is over: {self._over}")
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise TypeError(f"a result is saved as bytes, not as {type(data).__qualname__}")
-        self.saved = bytes(data)
+        self.saved = _as_bytes(data)
         return _SAVED
 
     # -- for the engine --------------------------------------------------------------------------
@@ -118,6 +116,12 @@ class JobContext:
     def in_this_thread(self) -> None:
         """Say that the handler runs in the calling thread, and not on the event loop."""
         self._thread = threading.get_ident()
+
+
+def _as_bytes(data: object) -> bytes:
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"a result is saved as bytes, not as {type(data).__qualname__}")
+    return bytes(data)
 
 
 _CURRENT: Final[ContextVar[JobContext]] = ContextVar("tasqueue_job")

@@ -75,7 +75,9 @@ class PlainBroker:
                 return False
             case Workers():
                 return []
-        raise Unsupported(f"{type(self._broker).__name__} cannot do {type(request).__name__}")
+            case _:
+                name = type(self._broker).__name__
+                raise Unsupported(f"{name} cannot do {type(request).__name__}")
 
     async def identity(self) -> str:
         """This very object."""

@@ -89,11 +89,12 @@ def shown(scheme: str, kind: str, options: Mapping[str, Any]) -> str:
 
 
 def _one_server(scheme: str, hosts: _Hosts, *, path: str, options: dict[str, Any]) -> Parts:
-    if len(hosts) > 1:
+    first, *others = hosts
+    if others:
         raise ConfigurationError(
             "several hosts are sentinels or a cluster: redis+sentinel:// or redis+cluster://"
         )
-    options["host"], options["port"] = hosts[0]
+    options["host"], options["port"] = first
     if path:
         options.setdefault("db", _number("database", path))
     kind = _SCHEMES[scheme]

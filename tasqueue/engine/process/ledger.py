@@ -47,7 +47,7 @@ class Ledger(Notes):
     def __init__(self, fd: int, queues: Sequence[str], slots: int) -> None:
         size = _HEAD.size + slots * _SLOT.size
         os.ftruncate(fd, size)
-        self.supervisor_pid = os.getppid()
+        self.supervisor_pid: int | None = os.getppid()
         self._memory = mmap.mmap(fd, size)
         self._numbers = {queue: number for number, queue in enumerate(queues)}
         self._free = [_HEAD.size + slot * _SLOT.size for slot in reversed(range(slots))]
