@@ -161,6 +161,25 @@ def test_a_refusal_stays_a_refusal(pair: Pair) -> None:
         send(app, "a", durability="replica")
 
 
+def test_of_confirmed_jobs_none_is_lost_when_the_old_primary_lives_on(pair: Pair) -> None:
+    """Split brain: it goes on taking jobs after the replica was promoted; none is confirmed."""
+    confirmed, unconfirmed = set[str](), set[str]()
+    with App(pair.primary.url, durability="replica") as app:
+        for number in range(200):
+            if number == 150:
+                pair.copy.replicaof("NO", "ONE")
+            if len(unconfirmed) == 3:
+                break
+            try:
+                confirmed.add(send(app, f"{number}"))
+            except EnqueueUnconfirmed as error:
+                unconfirmed.add(error.job_id)
+    assert len(confirmed) >= 150
+    assert len(unconfirmed) == 3
+    assert all(pair.copy.exists(f"tq:res:job:msg:{job}") for job in confirmed)
+    assert not any(pair.copy.exists(f"tq:res:job:msg:{job}") for job in unconfirmed)
+
+
 @pytest.mark.parametrize("wrong", ["disk", "", None, 1])
 def test_a_wrong_value_is_an_error_that_names_it(wrong: Any) -> None:
     for use in (
