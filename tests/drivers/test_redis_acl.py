@@ -142,9 +142,8 @@ async def test_a_producer_may_send_groups_with_a_callback(own_valkey: Valkey, ad
 
 
 def test_a_producer_that_waits_in_vain_is_told_why(own_valkey: Valkey, admin: Any) -> None:
-    with App(url(own_valkey, "producer")) as app:
-        with pytest.raises(ResultTimeout):
-            app.using(queue="orders").send("nobody").get(timeout=6)
+    with App(url(own_valkey, "producer")) as app, pytest.raises(ResultTimeout):
+        app.using(queue="orders").send("nobody").get(timeout=6)
     assert "tq:res:job:msg" not in str(admin.acl_log())
 
 
