@@ -18,8 +18,8 @@ supervisor with two more. Some are behind a proxy that loses and resets; process
 journal (AOF, everysec). At the end the oracle of [injected faults](faults.md) counts: where each
 job is, and from the server's own journal how often each was completed and each child entered.
 
-With retries that wait, a Go worker beside ours leaves copies of scheduled jobs, and completes what we
-complete too (21 of 20,007 jobs in one run, seed 11): that is Go's own limit, which
+With retries that wait, a Go worker beside ours leaves copies of scheduled jobs, and completes what
+we complete too (21 of 20,007 jobs in one run, seed 11): that is Go's own limit, which
 [what is promised](guarantees.md) names. The runs with Go below therefore retry at once and have no
 ETA, and leave the server alone, since a Go worker loses what it has popped when the server dies.
 
