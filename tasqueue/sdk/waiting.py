@@ -26,7 +26,8 @@ from tasqueue.engine.clock import SYSTEM
 T = TypeVar("T")
 Plan = Generator[Request, Any, T]
 
-_FIRST_LOOK: Final = 0.005
+_FIRST_LOOK: Final = 0.0005
+"""Seconds; each look waits half as long again as the one before, so a short one costs few more."""
 _LAST_LOOK: Final = 0.5
 _SWEEP: Final = 0.1
 _PATIENCE: Final = 5.0
