@@ -51,7 +51,8 @@ class Executor:
         journal.started(ctx)
         error = await self._call(task, message, ctx)
         if error is None:
-            await _callback(task.opts.success_cb, ctx)
+            if task.opts.success_cb is not None:
+                await _callback(task.opts.success_cb, ctx)
             return Succeeded(ctx.saved)
         if isinstance(error, Snooze):
             return Postponed(span_ns(error.after))
@@ -59,7 +60,9 @@ class Executor:
         over = outcome.final or message.meta.retried >= message.meta.max_retry
         what = "failed" if over else "retry"
         journal.failed(ctx, error, what=what, text=outcome.error)
-        await _callback(task.opts.failed_cb if over else task.opts.retrying_cb, ctx, error)
+        callback = task.opts.failed_cb if over else task.opts.retrying_cb
+        if callback is not None:
+            await _callback(callback, ctx, error)
         return replace(outcome, result=ctx.saved)
 
     async def vacated(self, ctx: JobContext) -> None:
@@ -74,20 +77,9 @@ class Executor:
 
     async def _call(self, task: Task, message: JobMessage, ctx: JobContext) -> BaseException | None:
         """Run the handler within its limit; what it raised is returned."""
-        limit_ns = message.job.opts.timeout_ns
-        seconds = limit_ns / _SECOND_NS if limit_ns else None
-        limit = asyncio.timeout(seconds)
-        raised: BaseException | None = None
         mine = asyncio.current_task()
         try:
-            async with limit:
-                await _callback(task.opts.processing_cb, ctx)
-                raised = await self._handle(task, message.job.payload or b"", ctx)
-        except TimeoutError as error:
-            raised = error
-            if limit.expired():
-                ctx.stop(f"it had {seconds} s")
-                raised = JobTimeout(f"context deadline exceeded: no end within {seconds} s")
+            raised = await self._limited(task, message, ctx)
         except BaseException as error:
             if _is_closed(error, mine):
                 raise
@@ -102,11 +94,30 @@ class Executor:
                 mine.uncancel()
         return raised
 
+    async def _limited(
+        self, task: Task, message: JobMessage, ctx: JobContext
+    ) -> BaseException | None:
+        limit_ns = message.job.opts.timeout_ns
+        if not limit_ns:
+            return await self._handle(task, message.job.payload or b"", ctx)
+        seconds = limit_ns / _SECOND_NS
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self._handle(task, message.job.payload or b"", ctx)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        ctx.stop(f"it had {seconds} s")
+        return JobTimeout(f"context deadline exceeded: no end within {seconds} s")
+
     async def _handle(self, task: Task, payload: bytes, ctx: JobContext) -> BaseException | None:
         """Run the handler; what it raised in a thread is returned."""
+        if task.opts.processing_cb is not None:
+            await _callback(task.opts.processing_cb, ctx)
         if task.is_async:
             result = task.handler(payload, ctx)
-            if inspect.isawaitable(result):
+            if result is not None:
                 await result
             return None
         around = contextvars.copy_context()
@@ -137,10 +148,8 @@ def _is_closed(error: BaseException, mine: asyncio.Task[Any] | None) -> bool:
         return True
 
 
-async def _callback(callback: Callable[..., Any] | None, ctx: JobContext, *args: Any) -> None:
+async def _callback(callback: Callable[..., Any], ctx: JobContext, *args: Any) -> None:
     """Call a callback; what it raises is logged, and does not change the job's fate."""
-    if callback is None:
-        return
     mine = asyncio.current_task()
     try:
         result = callback(ctx, *args)

@@ -15,7 +15,8 @@ _OURS: Final = __name__.partition(".")[0]
 
 def started(ctx: JobContext) -> None:
     """An attempt begins."""
-    LOGGER.info("start %s, job %s, try %d of %d", *_which(ctx))
+    if LOGGER.isEnabledFor(logging.INFO):
+        LOGGER.info("start %s, job %s, try %d of %d", *_which(ctx))
 
 
 def failed(ctx: JobContext, error: BaseException, *, what: str, text: str) -> None:
