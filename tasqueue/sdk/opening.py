@@ -6,13 +6,14 @@ import os
 import re
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 from tasqueue.core.errors import ConfigurationError, Unsupported
 from tasqueue.core.ports import BlockingStore, Broker, Results, Store
 
 MEMORY: Final = "memory"
 VARIABLE: Final = "TASQUEUE_URL"
+_USER_SECRET: Final = re.compile(r"^((?:[^:/@]*://)?[^:/?#@]*):(?!//).*@", re.DOTALL)
+_QUERY_SECRET: Final = re.compile(r"([?&]\w*password=)[^&#]*")
 _REDIS: Final = frozenset({"redis", "rediss", "valkey", "valkeys", "unix"})
 _SENTINEL: Final = frozenset(f"{kind}+sentinel" for kind in _REDIS)
 _EXAMPLES: Final = (
@@ -68,12 +69,8 @@ def scheme(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL without its password."""
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        password = None
-    return re.sub(r":[^:@/]*@", ":***@", url, count=1) if password else url
+    """A URL without its passwords, however badly it is written: too much is hidden, if anything."""
+    return _QUERY_SECRET.sub(r"\1***", _USER_SECRET.sub(r"\1:***@", url))
 
 
 def open_backend(url: str, keep: timedelta | None) -> Opened:

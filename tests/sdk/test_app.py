@@ -121,6 +121,14 @@ def test_an_address_of_no_back_end_is_refused_without_its_password(url: str) -> 
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("password", ["se:cret", "se/cret", "se@cret", "?secret", "#secret"])
+def test_a_password_that_was_not_quoted_is_in_no_error(password: str) -> None:
+    app = App(f"redis://me:{password}@127.0.0.1:1/x")
+    with pytest.raises((ConfigurationError, BackendUnavailable)) as caught:
+        app.send("x")
+    assert "cret" not in f"{caught.value} {app!r}"
+
+
 @pytest.mark.parametrize("url", ["nats://x", "sqlite:///jobs.db"])
 def test_a_back_end_of_a_later_version_is_named(url: str) -> None:
     with pytest.raises(Unsupported, match="later version"):

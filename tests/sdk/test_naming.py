@@ -67,6 +67,14 @@ def test_a_function_without_a_name_is_refused() -> None:
         ("redis://me:secret@host:1/0", "redis://me:***@host:1/0"),
         ("redis://host/0", "redis://host/0"),
         ("redis://[bad", "redis://[bad"),
+        ("redis://me@host:1/0", "redis://me@host:1/0"),
+        ("redis://me:se:cret@host/0", "redis://me:***@host/0"),
+        ("redis://me:se/cr@et@host/0", "redis://me:***@host/0"),
+        ("redis+sentinel://me:secret@h:1,i:2/name/0", "redis+sentinel://me:***@h:1,i:2/name/0"),
+        ("me:secret@host", "me:***@host"),
+        ("localhost:6379", "localhost:6379"),
+        ("redis://h/0?password=secret&db=1", "redis://h/0?password=***&db=1"),
+        ("redis://h?sentinel_password=secret", "redis://h?sentinel_password=***"),
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str, text: str) -> None:

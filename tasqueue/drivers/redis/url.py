@@ -165,5 +165,7 @@ def _joined(host: tuple[str, int]) -> str:
 
 def _number(what: str, value: str) -> int:
     if not value.isdecimal():
-        raise ConfigurationError(f"the {what} of a Redis URL is a number, not {value!r}")
+        # With an @ it may be the end of a password that was not quoted.
+        found = "what stands there" if "@" in value else repr(value)
+        raise ConfigurationError(f"the {what} of a Redis URL is a number, not {found}")
     return int(value)
