@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from tasqueue.core.ports import (
     JOB_KEY,
@@ -25,6 +25,11 @@ from tasqueue.core.ports import (
     Workers,
 )
 from tasqueue.engine.plain import PlainBroker, PlainResults
+
+_PROMISES_LESS: Final = (
+    "broker and results lie in two stores: a crash may release a job's followers twice, and groups "
+    "have no callback; put both into one server to have it all"
+)
 
 
 async def join(broker: Broker, results: Results) -> Store:
@@ -79,9 +84,9 @@ class PairStore:
         return f"{await self._broker.identity()} + {await self._results.identity()}"
 
     async def advice(self) -> list[str]:
-        """What either of them says."""
+        """What either of them says, and what the two cannot do together."""
         both = [store for store in (self._broker, self._results) if isinstance(store, Advising)]
-        return [line for store in both for line in await store.advice()]
+        return [_PROMISES_LESS, *[line for store in both for line in await store.advice()]]
 
     def lease(self, worker: WorkerInfo) -> Lease:
         """A place in the broker, whose settlements go to the results too."""
