@@ -49,7 +49,7 @@ class Valkey:
 
     def __init__(self, folder: Path, *, aof: bool, options: dict[str, str]) -> None:
         self._folder = folder
-        self._options = {
+        self.options = {
             "bind": "127.0.0.1", "save": "", "databases": str(_DATABASES),
             "enable-debug-command": "local",
             "appendonly": "yes" if aof else "no", "appendfsync": "everysec",
@@ -79,7 +79,7 @@ class Valkey:
         return Redis(host="127.0.0.1", port=self.port, db=db, protocol=2)
 
     def start(self) -> None:
-        options = [part for name, value in self._options.items() for part in (f"--{name}", value)]
+        options = [part for name, value in self.options.items() for part in (f"--{name}", value)]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(options),

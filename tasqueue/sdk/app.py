@@ -53,8 +53,9 @@ WEEK: Final = timedelta(days=7)
 class App:
     """A program's tasks, and the queue that they go through.
 
-    ``url`` is that of a back end (``redis://``, ``rediss://``, ``valkey://``, ``memory://``); left
-    out, it is the environment variable ``TASQUEUE_URL``, else ``memory://``. ``imports`` names
+    ``url`` is that of a back end (``redis://``, ``rediss://``, ``valkey://``, ``redis+sentinel://``,
+    ``redis+cluster://``, ``memory://``); left out, it is the environment variable ``TASQUEUE_URL``,
+    else ``memory://``. ``imports`` names
     the modules that a worker loads, so that their tasks are known. ``result_ttl`` is how long
     records and results are kept after a job's end; None is for ever. ``signing`` holds the keys
     that messages are signed and checked with; None does neither. ``durability`` is how far a job

@@ -348,12 +348,16 @@ async def test_a_crash_after_any_step_changes_nothing_but_that_the_job_runs_agai
         driver, left = hand.lease._driver, [stop]
 
         async def exchange(
-            commands: Any, real: Callable[..., Any] = driver.exchange, left: list[int] = left
+            commands: Any,
+            patience: float = 0.0,
+            *,
+            real: Callable[..., Any] = driver.exchange,
+            left: list[int] = left,
         ) -> Any:
             if left[0] == 0:
                 raise BackendUnavailable("killed")
             left[0] -= 1
-            return await real(commands)
+            return await real(commands, patience)
 
         monkeypatch.setattr(driver, "exchange", exchange)
         with suppress(BackendUnavailable):

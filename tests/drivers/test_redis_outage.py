@@ -17,7 +17,7 @@ from tasqueue.core.ports import Read, Submit
 from tasqueue.drivers.redis import Address, RedisStore
 from tasqueue.drivers.redis.command import command
 from tasqueue.drivers.redis.outage import Outage
-from tests.drivers.fleet import fleet, until
+from tests.drivers.fleet import Fleet, fleet, until
 from tests.drivers.test_redis_store import push
 from tests.servers import Valkey
 
@@ -131,6 +131,17 @@ async def test_a_server_that_is_busy_with_a_script_is_waited_for(
     await store.aclose()
 
 
+async def _word_of(f: Fleet) -> str:
+    """What the server says to a producer just now."""
+    await asyncio.sleep(0.05)
+    store = await f.producer.open()
+    try:
+        await store.perform(Read(["a"]))
+    except BackendUnavailable as error:
+        return error.word
+    return "served"
+
+
 def _run_for_ever(server: Valkey) -> None:
     with server.client() as client, pytest.raises(RedisError):
         client.eval("while true do end", 0)
@@ -187,6 +198,27 @@ async def test_one_line_says_that_a_server_is_gone_and_one_that_it_is_back(
         await f.does("after")
     assert len(said(caplog, "Trying again")) == 1
     assert len(said(caplog, "is back after")) == 1
+
+
+async def test_a_server_that_loads_its_data_is_waited_for(
+    own_valkey: Valkey, admin: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(400):
+        admin.set(f"{number}", f"{number:0100}")
+    admin.bgrewriteaof()
+    await until(lambda: admin.info("persistence")["aof_base_size"] > 4000, "the file")
+    own_valkey.options["key-load-delay"] = "5000"
+    own_valkey.options["loading-process-events-interval-bytes"] = "1024"
+    async with fleet(own_valkey.url) as f:
+        await f.does("before")
+        own_valkey.stop()
+        starting = asyncio.create_task(asyncio.to_thread(own_valkey.start))
+        words = {await _word_of(f) for _ in range(200) if not starting.done()}
+        assert "LOADING" in words
+        await starting
+        await f.does("after")
+    assert f.done == ["before", "after"]
+    assert len(said(caplog, "Trying again")) == 1
 
 
 @pytest.mark.parametrize("connected", [True, False])

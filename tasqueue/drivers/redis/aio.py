@@ -141,8 +141,8 @@ class AsyncDriver:
         self._pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Arg, _Pipe]]
         self._pipes = WeakKeyDictionary()
 
-    async def run(self, steps: Steps[T]) -> T:
-        """Follow steps to their end.
+    async def run(self, steps: Steps[T], *, patience: float = 0.0) -> T:
+        """Follow steps to their end; ``patience`` is that of `Line.exchange`.
 
         Raises:
             BackendUnavailable: the server is out of reach, or cannot serve now.
@@ -151,12 +151,12 @@ class AsyncDriver:
         try:
             commands = next(steps)
             while True:
-                commands = steps.send(await self.exchange(commands))
+                commands = steps.send(await self.exchange(commands, patience))
         except StopIteration as end:
             result: T = end.value
             return result
 
-    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def exchange(self, commands: Sequence[Command], patience: float = 0.0) -> list[Any]:
         """Send commands in one packet, and read their replies; errors among them are values.
 
         What waits until it is safe goes by another connection, so that it holds up nobody else.
@@ -166,7 +166,7 @@ class AsyncDriver:
         pipe = pipes.get(waits)
         if pipe is None:
             pipe = pipes[waits] = _Pipe(self.line(), TAIL if waits else 0)
-        return await pipe.exchange(commands)
+        return await pipe.exchange(commands, patience)
 
     def line(self, key: str = "") -> Line:
         """Make one more connection, for a caller that blocks it; ``key`` is what it waits at."""
@@ -186,6 +186,7 @@ class _Asked(NamedTuple):
     tail: Sequence[Command]
     packet: bytes
     answer: asyncio.Future[list[Any]]
+    patience: float
 
 
 class _Pipe:
@@ -200,11 +201,11 @@ class _Pipe:
         self._waiting: list[_Asked] = []
         self._pump: asyncio.Task[None] | None = None
 
-    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def exchange(self, commands: Sequence[Command], patience: float) -> list[Any]:
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         body = commands[: len(commands) - self._tail]
         packet = self._line.calls.written(body)
-        self._waiting.append(_Asked(body, commands[len(body) :], packet, answer))
+        self._waiting.append(_Asked(body, commands[len(body) :], packet, answer, patience))
         if self._pump is None:
             self._pump = asyncio.create_task(self._send(), name="tasqueue: redis commands")
         return await answer
@@ -234,7 +235,8 @@ class _Pipe:
             commands += tail
             packet += pack(tail)
         try:
-            replies = await self._line.exchange(commands, packet=packet)
+            patience = max(asked.patience for asked in batch)
+            replies = await self._line.exchange(commands, packet=packet, patience=patience)
         except BackendError as error:
             for asked in batch:
                 if not asked.answer.done():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tasqueue.core.ports import Pause, Sweep, WorkerInfo
+from tasqueue.core.ports import Pause, Submit, Sweep, WorkerInfo
+from tasqueue.drivers.redis.address import TIMEOUT
 from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.check import examine
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tasqueue.drivers.redis.address import Address
 
 T = TypeVar("T")
+
+_READING: Final = 2 * TIMEOUT
+"""Seconds for what is not sent again."""
 
 
 class RedisStore:
@@ -55,7 +59,9 @@ class RedisStore:
             return await asyncio.sleep(request.seconds)
         if isinstance(request, Sweep) and self.fan_in:
             return await self._async.run(self._sweeper.look())
-        return await self._async.run(self._steps(request))
+        # A push whose answer is late is sent again, and both tries end within 3 s.
+        patience = 0.0 if isinstance(request, Submit) else _READING
+        return await self._async.run(self._steps(request), patience=patience)
 
     def perform_blocking(self, request: Request) -> Any:
         """As `perform`, for code without an event loop; gives up within 3 s."""

@@ -28,14 +28,14 @@ class ClusterAsyncDriver(AsyncDriver):
         self._patient = patient
         self._nodes: dict[Host, AsyncDriver] = {}
 
-    async def exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def exchange(self, commands: Sequence[Command], patience: float = 0.0) -> list[Any]:
         """Send each command to the server of its keys, all servers at once."""
         await self.learn()
         steps = routed(commands, self._topology)
         try:
             batches = next(steps)
             while True:
-                batches = steps.send(await self._all(batches))
+                batches = steps.send(await self._all(batches, patience))
         except StopIteration as end:
             replies: list[Any] = end.value
             return replies
@@ -85,8 +85,8 @@ class ClusterAsyncDriver(AsyncDriver):
         for node in list(self._nodes.values()):
             await node.close()
 
-    async def _all(self, batches: list[Batch]) -> list[list[Any]]:
-        sent = [self.node(batch.host).exchange(batch.commands) for batch in batches]
+    async def _all(self, batches: list[Batch], patience: float) -> list[list[Any]]:
+        sent = [self.node(batch.host).exchange(batch.commands, patience) for batch in batches]
         if len(sent) == 1:
             try:
                 return [await sent[0]]
