@@ -34,18 +34,23 @@ def serve(app: App, supervision: Supervision | None = None) -> int:
     Under supervision it is the supervisor that says when to wait no longer: whoever signals a
     whole group of processes means it once.
 
-    Returns the exit code. Does not return while threads of jobs that outlasted the grace run on:
-    these jobs are given back, and the process ends under them.
+    Returns the exit code. Does not return while jobs that outlasted the grace run on: these are
+    given back, and the process ends under them.
     """
-    left = asyncio.run(_served(app, supervision))
-    code = UNFINISHED if left.held else 0
-    if left.running:
-        LOGGER.warning("%d jobs that were given back still run: ending under them", left.running)
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return _code(asyncio.run(_served(app, supervision)))
+
+
+def _code(left: Leftover) -> int:
+    return UNFINISHED if left.held else 0
+
+
+def _end_under(left: Leftover) -> None:
+    """End the process at once: Python's own end, and the loop's, would wait for what runs on."""
+    LOGGER.warning("%d jobs that were given back still run: ending under them", left.running)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_code(left))
 
 
 async def _served(app: App, supervision: Supervision | None) -> Leftover:
@@ -60,6 +65,8 @@ async def _served(app: App, supervision: Supervision | None) -> Leftover:
     await app.server.start(supervision.notes if supervision else None)
     await app.aclose()
     await stops.returned()
+    if app.server.leftover.running:
+        _end_under(app.server.leftover)
     return app.server.leftover
 
 

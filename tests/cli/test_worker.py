@@ -81,6 +81,19 @@ def test_a_thread_that_outlasts_the_grace_does_not_hold_the_process(
         assert "still run" in process.said
 
 
+def test_a_coroutine_that_takes_no_notice_of_its_end_does_not_hold_the_process(
+    tmp_path: Path, redis_url: str, redis_client: Redis
+) -> None:
+    with App(redis_url) as app, worker(tmp_path, redis_url, "--grace", "0.1") as process:
+        app.using(queue="cli").send("deaf", gate="never")
+        wait_until(lambda: redis_client.llen("never:pids") == 1, "a running job")
+        process.signal(SIGTERM)
+        assert process.ended() == 0
+        assert in_flight(redis_client) == []
+        assert redis_client.llen("cli") == 1
+        assert "still run" in process.said
+
+
 def test_a_worker_that_cannot_sign_off_says_so_and_does_not_exit_0(tmp_path: Path) -> None:
     with valkey() as server, App(server.url) as app, server.client() as conn:
         with worker(tmp_path, server.url, "--grace", "0.1") as process:

@@ -13,7 +13,7 @@ from typing import Self
 from redis import Redis
 
 PROGRAM = '''
-import ctypes, os, time
+import asyncio, ctypes, os, time
 import redis
 from tasqueue import App
 
@@ -54,6 +54,16 @@ def kill_the_process() -> None:
 @app.task(name="block_the_loop", queue="cli")
 async def block_the_loop(gate: str) -> None:
     at(gate)
+
+@app.task(name="deaf", queue="cli")
+async def deaf(gate: str) -> None:
+    with redis.Redis.from_url(app.url) as conn:
+        conn.rpush(f"{gate}:pids", os.getpid())
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            continue
 
 @app.task(name="fail", queue="cli", retries=1, backoff=0)
 def fail() -> None:

@@ -132,12 +132,14 @@ async def until(look: Callable[[], Any]) -> Any:
 
 
 class Rig:
-    """A server over a memory store that fails on command, with a clock that is turned."""
+    """A server over a store, in memory if no other is given, that fails on command."""
 
-    def __init__(self, *, lease_seconds: float = 30.0, grace: float = 10.0) -> None:
+    def __init__(
+        self, *, lease_seconds: float = 30.0, grace: float = 10.0, store: Any = None
+    ) -> None:
         self.clock = TurnedClock()
         self.memory = MemoryStore(now_ns=self.clock.now_ns)
-        self.store = cast("Any", FaultyStore(self.memory))
+        self.store = cast("Any", FaultyStore(store or self.memory))
         self.server = Server(
             ServerOpts(
                 broker=MemoryBroker(self.store),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasqueue import Job, JobContext, JobOpts
+from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import BackendRejected, BackendUnavailable
 from tasqueue.core.ports import Push
@@ -29,6 +30,23 @@ async def test_a_claim_whose_request_or_answer_was_lost_loses_no_job_and_runs_ea
         await rig.ended(*names)
     assert rig.runs == dict.fromkeys(names, 1)
     assert not rig.memory.held
+
+
+@pytest.mark.parametrize("call", ["claim", "settle"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_on_redis_too_a_lost_request_or_answer_loses_no_job_and_runs_each_once(
+    redis_url: str, redis_client: Any, call: str, when: Any
+) -> None:
+    broker = RedisBroker.from_url(redis_url)
+    rig = Rig(store=broker.store)
+    names = [await rig.send("quick") for _ in range(100)]
+    rig.store.fail(call, when=when, times=3)
+    async with rig.running():
+        await rig.ended(*names)
+    await broker.close()
+    assert rig.runs == dict.fromkeys(names, 1)
+    assert redis_client.zcard("tq:res:success") == 100
+    assert redis_client.keys("tq:if:*") == []
 
 
 async def test_adoption_does_not_run_again_what_runs_or_waits_to_be_settled(rig: Rig) -> None:
