@@ -171,8 +171,8 @@ class Keeper:
         await asyncio.gather(*[self._lease.promote(queue) for queue in self._queues])
 
     async def _sweep(self) -> float:
-        more = await self._store.perform(Sweep())
-        self._sweep_rest = _SWEEP if more else min(self._sweep_rest * 1.5, _SWEEP_AT_REST)
+        found = await self._store.perform(Sweep())
+        self._sweep_rest = _SWEEP if found else min(self._sweep_rest * 1.5, _SWEEP_AT_REST)
         return self._sweep_rest
 
     async def _rescue(self) -> None:

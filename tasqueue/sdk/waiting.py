@@ -29,7 +29,8 @@ Plan = Generator[Request, Any, T]
 _FIRST_LOOK: Final = 0.0005
 """Seconds; each look waits half as long again as the one before, so a short one costs few more."""
 _LAST_LOOK: Final = 0.5
-_SWEEP: Final = 0.1
+_SWEEP: Final = 0.2
+_SWEEP_AT_REST: Final = 5.0
 _PATIENCE: Final = 5.0
 _PAGE: Final = 500
 
@@ -46,6 +47,9 @@ class Wait:
     """The command that starts a worker, for the log."""
     sweeps: bool = False
     """Whether the store has open groups to be looked at."""
+    sweep_at: float = _SWEEP
+    """After so many seconds of waiting it looks at them again."""
+    sweep_rest: float = _SWEEP
     since: float = field(default_factory=SYSTEM.monotonic)
     look: float = _FIRST_LOOK
     look_again: float | None = _PATIENCE
@@ -78,8 +82,11 @@ class Wait:
     def sweep(self, message: JobMessage | None, before: Sequence[str]) -> Plan[None]:
         """Where a group is waited for, look for members of Go's workers, which tell nobody."""
         awaited = before or (message is not None and lifecycle.closes(message.job))
-        if self.sweeps and awaited and self.look > _SWEEP:
-            yield Sweep()
+        waited = SYSTEM.monotonic() - self.since
+        if self.sweeps and awaited and waited >= self.sweep_at:
+            found = yield Sweep()
+            self.sweep_rest = _SWEEP if found else min(self.sweep_rest * 1.5, _SWEEP_AT_REST)
+            self.sweep_at = waited + self.sweep_rest
 
     def _look_for_worker(self, message: JobMessage, waited: float) -> Plan[None]:
         """Say once which command starts a worker, if the job lacks one."""

@@ -177,7 +177,7 @@ class GroupResults:
 class Sweep:
     """Look at some open groups for members that ended where the store was not told (in Go).
 
-    Answered by a bool: there is more to be found at once.
+    The next one goes on where this one stopped. Answered by a bool: it found some.
     """
 
 

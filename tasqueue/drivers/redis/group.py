@@ -127,7 +127,7 @@ class Sweeper:
         self._cursor = b"0"
 
     def look(self) -> Steps[bool]:
-        """Look at some members; whether there is more to be found at once."""
+        """Look at some members; whether any of them, or a callback, had ended."""
         if not self._groups:
             yield from self._refill()
         looked, found = 0, 0
@@ -137,7 +137,7 @@ class Sweeper:
             if cursor != b"0":
                 self._groups.append((group_id, cursor))
             looked, found = looked + links, found + taken
-        return bool(found or self._groups or self._cursor != b"0")
+        return found > 0
 
     def _refill(self) -> Steps[None]:
         scan = command("SSCAN", OPEN_GROUPS, self._cursor, "COUNT", MAX_ITEMS)
@@ -152,8 +152,8 @@ class Sweeper:
             command("SSCAN", f"{key}:p", cursor, "COUNT", MAX_ITEMS),
         )
         if fired is not None:
-            yield from self._close(group_id, [text(one) for one in callbacks if one is not None])
-            return b"0", 1, 0
+            ids = [text(one) for one in callbacks if one is not None]
+            return b"0", 1, (yield from self._close(group_id, ids))
         paths = [text(name).split(ARROW) for name in names]
         ended = yield from _ended(paths)
         taken = 0
@@ -165,11 +165,13 @@ class Sweeper:
             yield from ask(sweep(group_id, ()))
         return following, 1 + sum(map(len, paths)), taken
 
-    def _close(self, group_id: str, callbacks: Sequence[str]) -> Steps[None]:
+    def _close(self, group_id: str, callbacks: Sequence[str]) -> Steps[bool]:
         """Close a group that has fired, if its callback has ended."""
         states = yield from _states(callbacks)
-        if not callbacks or any(status in FINAL_STATUSES for status in states.values()):
+        over = not callbacks or any(status in FINAL_STATUSES for status in states.values())
+        if over:
             yield from ask(sweep(group_id, (), close=True))
+        return over
 
 
 def sweep(group_id: str, ended: Iterable[Member], *, close: bool = False) -> Command:
