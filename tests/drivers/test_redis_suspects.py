@@ -319,3 +319,42 @@ async def test_a_lost_host_makes_nobody_suspect_the_first_time(
         assert len(await takes(lease, limit=1)) == 1
     assert redis_client.lrange(K.suspects, 0, -1) == [b"a"]
     assert redis_client.lrange(Q, 0, -1) == [b"b"]
+
+
+async def test_whatever_queues_do_at_once_a_suspect_is_the_one_job_of_its_process(
+    store: RedisStore, worker: Workers, redis_client: Any
+) -> None:
+    """Two processes of two queues, each queue with a loop of its own, as in the engine."""
+    queues = (Q, OTHER)
+    left = set()
+    for queue in queues:
+        names = [f"{queue}{n}" for n in range(20)]
+        await submit(store, *names, queue=queue)
+        suspects = [f"suspect {queue}{n}" for n in range(3)]
+        redis_client.lpush(queue_keys(queue).suspects, *suspects)
+        left |= {name.encode() for name in (*names, *suspects)}
+
+    def held(lease: RedisLease) -> list[bytes]:
+        return [
+            token
+            for queue in queues
+            for token in redis_client.hkeys(queue_keys(queue).held(lease.worker_id))
+        ]
+
+    async def run(lease: RedisLease, queue: str) -> None:
+        while left:
+            await lease.promote(queue)
+            claims = await lease.claim(queue, 3)
+            for _ in range(3):
+                tokens = held(lease)
+                assert len(tokens) == 1 or not any(token.startswith(b"s") for token in tokens)
+                await asyncio.sleep(0)
+            await lease.settle(queue, [done(claim) for claim in claims])
+            left.difference_update(bodies(claims))
+        await lease.wake()
+
+    leases = [await worker(*queues), await worker(*queues)]
+    await asyncio.gather(*[run(lease, queue) for lease in leases for queue in queues])
+    for queue in queues:
+        keys = queue_keys(queue)
+        assert not redis_client.exists(queue, keys.suspects, keys.drainer)
