@@ -45,15 +45,18 @@ class Jobs(Clients):
         if points:
             self.client.hset(K.charges, "c" + sha1(raw), points)
 
-    @rule(turns=st.lists(st.sampled_from(WORKERS), min_size=2, max_size=4))
-    def nobody_drains_for_ever(self, *, turns: list[str]) -> None:
-        """Busy workers see a suspect, and time passes between their claims."""
+    @rule(turns=st.lists(st.tuples(st.sampled_from(WORKERS), st.booleans()), max_size=5))
+    def nobody_drains_for_ever(self, *, turns: list[tuple[str, bool]]) -> None:
+        """Busy workers see a suspect; between their claims doorbells ring, and time may pass."""
+        self.enqueue_many(n=2, fate="ok")
         self.a_suspect_with_a_history(points=0, guilty=False)
-        for w in turns:
+        for w, later in turns:
             if self.registered(self.worker[w]):
+                self.doorbell(w=w, late=False)
                 worker = self.worker[w]
                 self.claimed(worker, self.claim_as(worker, 1, alone=False))
-                self.client.pexpire(K.drainer, 29_000)
+                if later:
+                    self.client.pexpire(K.drainer, 29_000)
 
     @rule(w=st.sampled_from(WORKERS), late=st.booleans())
     def doorbell(self, *, w: str, late: bool) -> None:
