@@ -8,7 +8,6 @@ watches the memory of one worker; fairness is the time that a job waits beside s
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import time
@@ -21,7 +20,8 @@ from statistics import median
 from typing import Any, Final
 
 from benchmarks.chart import figure
-from benchmarks.contest import ENTRIES, Entry
+from benchmarks.contest import ENTRIES
+from benchmarks.fairness import fair
 from benchmarks.measure import Failed, Running, worker
 from benchmarks.place import HERE
 from benchmarks.report import fill
@@ -173,54 +173,6 @@ def _forget(server: Server) -> None:
         part = names[start : start + 1_000]
         client.unlink(*[f"tq:res:{kind}{one}" for one in part for kind in ("", "job:msg:")])
         client.zrem("tq:res:success", *part)
-
-
-# -- fairness ------------------------------------------------------------------------------------
-
-
-async def fairness(server: Server, jobs: int, *, slow_share: float) -> dict[str, float]:
-    """Two workers of 16 slots, a steady stream; how long quick jobs wait beside slow ones."""
-    server.empty()
-    entry = Entry(
-        name="fairness", adapter="mixed_tasqueue", packages=_BASE.packages, jobs=jobs,
-        setting="", ours=True,
-    )  # fmt: skip
-    with worker(entry, server, jobs), worker(entry, server, jobs):
-        async with App(f"redis://127.0.0.1:{server.port}/0") as app:
-
-            @app.task(name="quick")
-            async def quick(sent: int) -> int:
-                return sent
-
-            @app.task(name="slow")
-            async def slow(sent: int) -> int:
-                return sent
-
-            await asyncio.sleep(3)
-            handles = []
-            every = round(1 / slow_share) if slow_share else 0
-            for number in range(jobs):
-                task = slow if every and number % every == 0 else quick
-                handle = await task.adelay(time.time_ns())
-                if task is quick:
-                    handles.append(handle)
-                await asyncio.sleep(0.004)
-            waits = sorted([await handle.aget(timeout=30) / 1e6 for handle in handles])
-    return {"p50_ms": median(waits), "p99_ms": waits[int(0.99 * (len(waits) - 1))]}
-
-
-def fair(server: Server, jobs: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Medians without slow jobs and with 5 % of them, in turn."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for _ in range(rounds):
-        for name, share in (("no slow jobs", 0.0), ("5 % slow jobs (0.5 s)", 0.05)):
-            values = asyncio.run(fairness(server, jobs, slow_share=share))
-            print(f"{name}: p99 {values['p99_ms']:.1f} ms", flush=True)
-            found.setdefault(name, []).append(values)
-    return {
-        name: {key: median(one[key] for one in values) for key in values[0]}
-        for name, values in found.items()
-    }
 
 
 def markdown(results: dict[str, Any]) -> str:
