@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -12,7 +13,7 @@ from tasqueue.core.errors import BackendUnavailable
 from tasqueue.drivers.redis.address import Address
 from tasqueue.drivers.redis.aio import AsyncDriver, Line
 from tasqueue.drivers.redis.blocking import BlockingDriver
-from tasqueue.drivers.redis.cluster.topology import MAP, Batch, Topology, routed
+from tasqueue.drivers.redis.cluster.topology import MAP, PAUSES, Batch, Topology, delayed, routed
 from tasqueue.drivers.redis.command import Command
 from tasqueue.drivers.redis.error import Moved
 from tasqueue.drivers.redis.outage import Outage
@@ -30,6 +31,18 @@ class ClusterAsyncDriver(AsyncDriver):
 
     async def exchange(self, commands: Sequence[Command], patience: float = 0.0) -> list[Any]:
         """Send each command to the server of its keys, all servers at once."""
+        replies = await self._routed(commands, patience)
+        for pause in PAUSES:
+            places = delayed(commands, replies)
+            if not places:
+                break
+            await asyncio.sleep(pause)
+            late = await self._routed([commands[i] for i in places], patience)
+            for i, reply in zip(places, late, strict=True):
+                replies[i] = reply
+        return replies
+
+    async def _routed(self, commands: Sequence[Command], patience: float) -> list[Any]:
         await self.learn()
         steps = routed(commands, self._topology)
         try:
@@ -57,9 +70,9 @@ class ClusterAsyncDriver(AsyncDriver):
         """The server that has a key, as far as is known."""
         return self._topology.host_of(key)
 
-    def forget(self) -> None:
+    def forget(self, away: Host | None = None) -> None:
         """Have the map asked for again."""
-        self._topology.forget()
+        self._topology.forget(away)
 
     async def learn(self) -> None:
         """Ask for the map if it is not known.
@@ -91,12 +104,12 @@ class ClusterAsyncDriver(AsyncDriver):
             try:
                 return [await sent[0]]
             except BackendUnavailable:
-                self._topology.forget()
+                self._topology.forget(batches[0].host)
                 raise
         told = await asyncio.gather(*sent, return_exceptions=True)
-        for one in told:
+        for batch, one in zip(batches, told, strict=True):
             if isinstance(one, BaseException):
-                self._topology.forget()
+                self._topology.forget(batch.host)
                 raise one
         return [one for one in told if not isinstance(one, BaseException)]
 
@@ -122,7 +135,7 @@ class ClusterLine(Line):
         try:
             replies = await inner.exchange(commands, packet=packet, patience=patience)
         except BackendUnavailable:
-            self._driver.forget()
+            self._driver.forget(self._host)
             raise
         if any(isinstance(reply, Moved) for reply in replies):
             self._driver.forget()
@@ -155,6 +168,18 @@ class ClusterBlockingDriver(BlockingDriver):
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send each command to the server of its keys, one server after the other."""
+        replies = self._routed(commands)
+        for pause in PAUSES:
+            places = delayed(commands, replies)
+            if not places:
+                break
+            time.sleep(pause)
+            late = self._routed([commands[i] for i in places])
+            for i, reply in zip(places, late, strict=True):
+                replies[i] = reply
+        return replies
+
+    def _routed(self, commands: Sequence[Command]) -> list[Any]:
         self._learn()
         steps = routed(commands, self._topology)
         try:
@@ -174,7 +199,7 @@ class ClusterBlockingDriver(BlockingDriver):
         try:
             return self._node(batch.host).exchange(batch.commands)
         except BackendUnavailable:
-            self._topology.forget()
+            self._topology.forget(batch.host)
             raise
 
     def _learn(self) -> None:

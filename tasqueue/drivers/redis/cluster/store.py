@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tasqueue.core.errors import BackendUnavailable
+from tasqueue.core.ports import Submit
 from tasqueue.drivers.redis.cluster.driver import ClusterAsyncDriver, ClusterBlockingDriver
 from tasqueue.drivers.redis.cluster.lease import ClusterLease
 from tasqueue.drivers.redis.cluster.request import cluster_keys, steps_in_cluster
@@ -27,6 +29,27 @@ class ClusterStore(RedisStore):
     def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
         self._topology = Topology(address.nodes, address.shown)
         super().__init__(address, keep)
+
+    async def perform(self, request: Request) -> Any:
+        """As `RedisStore.perform`; asked once more where a server is not there any more.
+
+        A push is repeated by who sent it, as a repeat.
+        """
+        try:
+            return await super().perform(request)
+        except BackendUnavailable:
+            if isinstance(request, Submit):
+                raise
+            return await super().perform(request)
+
+    def perform_blocking(self, request: Request) -> Any:
+        """As `perform`, for code without an event loop."""
+        try:
+            return super().perform_blocking(request)
+        except BackendUnavailable:
+            if isinstance(request, Submit):
+                raise
+            return super().perform_blocking(request)
 
     async def identity(self) -> str:
         """The lowest ID among the cluster's servers."""

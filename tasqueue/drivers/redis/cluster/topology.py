@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from tasqueue.core.errors import BackendError, BackendUnavailable
 from tasqueue.drivers.redis.command import Command, command
-from tasqueue.drivers.redis.durability import is_confirmed
+from tasqueue.drivers.redis.durability import TAIL, is_confirmed
 from tasqueue.drivers.redis.error import Moved
 from tasqueue.drivers.redis.sentinel import Host
 
@@ -20,6 +20,8 @@ _KEYLESS: Final = frozenset(
     {"CLIENT", "CLUSTER", "CONFIG", "FUNCTION", "INFO", "PING", "SCRIPT", "TIME"}
 )
 _REDIRECTS: Final = 5
+PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4)
+"""Seconds before what was delayed is tried again; after that its caller is told."""
 _ASKING: Final = command("ASKING")
 
 
@@ -51,6 +53,7 @@ class Topology:
         self._shown = shown
         self._hosts: list[Host | None] = []
         self._known = False
+        self._away: Host | None = None
 
     @property
     def known(self) -> bool:
@@ -58,8 +61,9 @@ class Topology:
         return self._known
 
     def candidates(self) -> list[Host]:
-        """Servers that may be asked for the map, those that had slots first."""
-        return list(dict.fromkeys([*filter(None, self._hosts), *self._seeds]))
+        """Servers that may be asked for the map: those that had slots first, one away last."""
+        known = dict.fromkeys([*filter(None, self._hosts), *self._seeds])
+        return sorted(known, key=lambda host: host == self._away)
 
     def search(self) -> Generator[Host, Any, None]:
         """Yield servers to ask for the map, be sent their answers or errors, until it is known.
@@ -85,9 +89,9 @@ class Topology:
             hosts[first : last + 1] = [(name, int(primary[1]))] * (last + 1 - first)
         self._hosts, self._known = hosts, True
 
-    def forget(self) -> None:
-        """Have the map asked for again before the next use."""
-        self._known = False
+    def forget(self, away: Host | None = None) -> None:
+        """Have the map asked for again before the next use; ``away`` is a server that is gone."""
+        self._known, self._away = False, away
 
     def move(self, moved: Moved) -> None:
         """Note where one slot is now; the rest is asked for before the next use."""
@@ -112,6 +116,21 @@ class Topology:
             text = f"{self._shown} cannot serve now: CLUSTERDOWN no server has the slot of a key"
             raise BackendUnavailable(text, "CLUSTERDOWN")
         return host
+
+
+def delayed(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
+    """The places of what was not done, because the keys of its slot are on their way.
+
+    With what waits at the end of the exchange, if something does: it waited too early.
+    """
+    places = [
+        i
+        for i, reply in enumerate(replies)
+        if isinstance(reply, BackendUnavailable) and reply.word == "TRYAGAIN"
+    ]
+    if places and is_confirmed(commands):
+        places = sorted({*places, *range(len(commands) - TAIL, len(commands))})
+    return places
 
 
 class Batch(NamedTuple):
