@@ -76,8 +76,6 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._alone = 0
-        self.refused: int = 0
-        """Settlements of jobs that were given to others meanwhile."""
 
     @property
     def backlog(self) -> int:
@@ -135,11 +133,14 @@ class Committer:
             else:
                 self._alone = len(batch)
             raise
-        again = [one for one, said in zip(batch, answers, strict=True) if said < 0]
-        self._waiting[: len(batch)] = again
+        again = [one for one, said in zip(batch, answers, strict=True) if said is Answer.BAD_KEY]
+        del self._waiting[: len(batch)]
+        self._waiting += again  # last, so that however many they are the others get through
         self._freed.set()
-        self.refused += answers.count(Answer.FENCED)
-        if again:
+        if fenced := answers.count(Answer.FENCED):
+            text = "queue %s: %d results are refused: the jobs were given to others meanwhile"
+            LOGGER.warning(text, self._queue, fenced)
+        if len(again) == len(batch):
             text = "queue %s: %d results wait: a key has the wrong type (job %s)"
             LOGGER.error(text, self._queue, len(again), again[0].job_id)
             await self._clock.sleep(_PATIENCE)

@@ -10,7 +10,7 @@ from tasqueue import Job, JobContext, JobOpts
 from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import BackendRejected, BackendUnavailable
-from tasqueue.core.ports import Push
+from tasqueue.core.ports import Answer, Push
 from tasqueue.core.wire import encode_job
 from tests.engine.rig import Q, Rig, until
 
@@ -75,35 +75,72 @@ async def test_settlements_are_sent_until_they_are_answered(rig: Rig, when: Any)
     assert await rig.server.get_success() == list(dict.fromkeys(await rig.server.get_success()))
 
 
-async def test_a_settlement_that_is_refused_holds_no_other_up(rig: Rig) -> None:
-    class Refusing:
-        """Refuses every batch that holds the job ``bad``."""
-
-        def __init__(self, settle: Any) -> None:
-            self.settle, self.on = settle, True
-
-        async def __call__(self, queue: str, batch: Any) -> Any:
-            if self.on and any(one.job_id == "bad" for one in batch):
-                raise BackendRejected("no")
-            return await self.settle(queue, batch)
-
-    made: list[Refusing] = []
-    lease_of = rig.store.lease
+def _settling(rig: Rig, answer: Any) -> list[bool]:
+    """Have ``answer(settlements)`` asked before each settling, while the list is not empty."""
+    on, lease_of = [True], rig.store.lease
 
     def lease(worker: Any) -> Any:
-        made_lease = lease_of(worker)
-        made.append(Refusing(made_lease.settle))
-        made_lease.settle = made[0]
-        return made_lease
+        made = lease_of(worker)
+        settle = made.settle
+
+        async def asked(queue: str, batch: Any) -> Any:
+            answers = answer(batch) if on else None
+            if answers is None:
+                return await settle(queue, batch)
+            good = [one for one, said in zip(batch, answers, strict=True) if said > 0]
+            await settle(queue, good)
+            return answers
+
+        made.settle = asked
+        return made
 
     rig.store.lease = lease
+    return on
+
+
+async def test_a_settlement_that_is_refused_holds_no_other_up(rig: Rig) -> None:
+    def refusing(batch: Any) -> None:
+        if any(one.job_id == "bad" for one in batch):
+            raise BackendRejected("no")
+
+    on = _settling(rig, refusing)
     await rig.send("quick", "bad")
     others = [await rig.send("quick") for _ in range(9)]
     async with rig.running():
         await rig.ended(*others)
         assert await rig.status("bad") != "successful"
-        made[0].on = False
+        on.clear()
         await rig.ended("bad")
+    assert rig.runs["bad"] == 1
+
+
+async def test_a_key_of_the_wrong_type_holds_no_other_up_and_is_told_loudly(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bad_key(batch: Any) -> list[Answer]:
+        return [Answer.BAD_KEY if one.job_id == "bad" else Answer.APPLIED for one in batch]
+
+    on = _settling(rig, bad_key)
+    await rig.send("quick", "bad")
+    others = [await rig.send("quick") for _ in range(300)]
+    async with rig.running():
+        await rig.ended(*others)
+        await until(lambda: "a key has the wrong type (job bad)" in caplog.text)
+        on.clear()
+        await rig.ended("bad")
+    assert rig.runs["bad"] == 1
+
+
+async def test_results_that_a_fence_refused_are_said_and_not_sent_again(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    on = _settling(rig, lambda batch: [Answer.FENCED] * len(batch))
+    async with rig.running():
+        await rig.send("quick", "zombie")
+        await until(lambda: "1 results are refused" in caplog.text)
+        on.clear()
+        await rig.ended(await rig.send("quick"))
+    assert rig.runs["zombie"] == 1
 
 
 async def test_a_blinking_store_does_not_hang_a_groups_callback(rig: Rig) -> None:
