@@ -16,7 +16,8 @@ from tasqueue.core.durability import ACK, Durability, check_durability
 from tasqueue.core.errors import ConfigurationError, DuplicateTask, JobError
 from tasqueue.core.signing import Signing
 from tasqueue.engine.registry import Task as Entry
-from tasqueue.engine.server import Server, ServerOpts, TaskOpts
+from tasqueue.engine.registry import TaskOpts
+from tasqueue.engine.server import Server, ServerOpts
 from tasqueue.sdk.client import Client
 from tasqueue.sdk.decorator import TaskDecorator
 from tasqueue.sdk.definition import Spec
@@ -53,14 +54,14 @@ WEEK: Final = timedelta(days=7)
 class App:
     """A program's tasks, and the queue that they go through.
 
-    ``url`` is that of a back end (``redis://``, ``rediss://``, ``valkey://``, ``redis+sentinel://``,
-    ``redis+cluster://``, ``memory://``); left out, it is the environment variable ``TASQUEUE_URL``,
-    else ``memory://``. ``imports`` names
-    the modules that a worker loads, so that their tasks are known. ``result_ttl`` is how long
-    records and results are kept after a job's end; None is for ever. ``signing`` holds the keys
-    that messages are signed and checked with; None does neither. ``durability`` is how far a job
-    must have come before its send returns: ``"ack"`` (the server has it), ``"replica"`` or
-    ``"fsync"``.
+    ``url`` is that of a back end (``redis://``, ``rediss://``, ``valkey://``, ``unix://``,
+    ``redis+sentinel://``, ``redis+cluster://``, ``memory://``); left out, it is the environment
+    variable ``TASQUEUE_URL``, else ``memory://``. ``imports`` names the modules that a worker
+    loads, so that their tasks are known. ``result_ttl`` (seconds or timedelta) is how long records
+    and results are kept after a job's end; None is for ever. ``signing`` holds the keys that
+    messages are signed and checked with; None does neither. ``durability`` is how far a job must
+    have come before its send returns: ``"ack"`` (the server has it), ``"replica"`` (a replica
+    too) or ``"fsync"`` (its disk too).
 
     Nothing is connected before the first call that needs it. An app may be used from many
     threads, many event loops, and after a fork.
@@ -103,6 +104,11 @@ class App:
         """Send a job by its task's name, for tasks that live in Go or in another repository.
 
         The payload is a JSON object of the arguments. When this returns the broker has the job.
+
+        Raises:
+            ConfigurationError: the name is not usable, or an argument does not fit or is no JSON.
+            BackendError: the broker could not be reached, or refused.
+            EnqueueUnconfirmed: it is stored, but not as safe as ``durability`` asks for.
         """
         return self._sender.send(name, **arguments)
 
@@ -143,7 +149,8 @@ class App:
         group among the members adds its own.
 
         Raises:
-            ArgumentError: a member is nothing that could be sent.
+            ArgumentError: a member is nothing that could be sent, or the policy is unknown.
+            Unsupported: a group among them gives errors, and this one does not.
         """
         alone = len(members) == 1 and isinstance(members[0], Iterable)
         return fan_of(self._client, members[0] if alone else members, on_failure)
@@ -174,6 +181,8 @@ class App:
 
         Raises:
             ConfigurationError: there is no link.
+            ArgumentError: one of them is nothing that can be a link.
+            Unsupported: something follows a group whose failed members give their errors.
         """
         if not links:
             msg = "a chain needs at least one link"
@@ -212,12 +221,15 @@ class App:
             importlib.import_module(module)
 
     def close(self) -> None:
-        """End this thread's connections; a memory app's worker finishes what it runs, and ends."""
+        """End this thread's connections, and the idle processes of ``executor="process"`` jobs.
+
+        A memory app's worker finishes what it runs, and ends. The app may be used again.
+        """
         self._client.close()
         self._processes.close()
 
     async def aclose(self) -> None:
-        """End this event loop's connections too."""
+        """As `close`, and end this event loop's connections too."""
         await self._client.aclose()
         await asyncio.to_thread(self._processes.close)
 

@@ -73,7 +73,11 @@ class Client:
             return self._made_server()
 
     def submit(self, plan: Plan[T], twin: str) -> T:
-        """Follow a plan that sends jobs, blocking; in a running loop warn and name ``twin``."""
+        """Follow a plan that sends jobs, blocking; in a running loop warn and name ``twin``.
+
+        Raises:
+            ConfigurationError: a job in a process of its own sends to its worker's memory.
+        """
         if _in_loop():
             self._warn(twin)
         return run_blocking(plan, self._working().store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from tasqueue.core.errors import ArgumentError, DecodeError
@@ -116,7 +116,7 @@ class Call:
     """One call of a task, bound and checked, not sent."""
 
     spec: Spec
-    payload: bytes
+    payload: bytes = field(repr=False)
     wishes: Wishes = PLAIN
     on_error: tuple[Call, ...] = ()
     waits: bool = False

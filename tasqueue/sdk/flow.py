@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from tasqueue.core.chain import Chain
 from tasqueue.core.errors import ConfigurationError, LimitExceeded, Unsupported
@@ -12,13 +12,18 @@ from tasqueue.core.group import ARROW, Group, GroupMessage, GroupMeta, GroupOpts
 from tasqueue.core.job import Job, JobStatus
 from tasqueue.core.lifecycle import GROUP, member, membership
 from tasqueue.core.limits import MAX_GROUP_WRITTEN
-from tasqueue.core.ports import GROUP_KEY, OpenGroup, Request, Write
+from tasqueue.core.ports import GROUP_KEY, OpenGroup, Write
 from tasqueue.core.wire import encode_group
-from tasqueue.engine.plan import enqueue, enqueue_chain, new_id, open_group, prepare, submit
+from tasqueue.engine.plan import (
+    Plan,
+    enqueue,
+    enqueue_chain,
+    new_id,
+    open_group,
+    prepare,
+    submit,
+)
 from tasqueue.sdk.definition import Call, Spec
-
-T = TypeVar("T")
-Plan = Generator[Request, Any, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +107,21 @@ def fans_in(steps: Steps) -> bool:
 
 
 def send_job(call: Call) -> Plan[Sent]:
-    """Send one call as a job."""
+    """Send one call as a job.
+
+    Raises:
+        ArgumentError: it waits for the result of a job before it.
+    """
     return Sent((yield from enqueue(call.ready().job())))
 
 
 def send_chain(calls: Sequence[Call]) -> Plan[Sent]:
-    """Send calls as a chain that Go can read."""
+    """Send calls as a chain that Go can read.
+
+    Raises:
+        ArgumentError: the first one waits for the result of a job before it.
+        LimitExceeded: there are more links than a chain may have.
+    """
     calls[0].ready()
     chain = Chain.create([call.job() for call in calls])
     return Sent((yield from enqueue_chain(chain)))
@@ -117,7 +131,9 @@ def send_flow(steps: Steps) -> Plan[Sent]:
     """Send steps that hold a group; each job gets an ID of its own.
 
     Raises:
-        Unsupported: two groups follow each other, or the store has no fan-in.
+        ArgumentError: one of the first jobs waits for a result.
+        ConfigurationError: an ID cannot be that of a group's job.
+        Unsupported: two groups follow each other.
         LimitExceeded: a group is too large for what its members are.
     """
     flow = _Flow()

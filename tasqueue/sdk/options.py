@@ -188,7 +188,7 @@ def _timeout(value: object) -> int:
     return ns
 
 
-def keeping(value: object) -> timedelta | None:
+def _keeping(value: object) -> timedelta | None:
     """How long results are kept; None is for ever.
 
     Raises:
@@ -244,7 +244,7 @@ _TASK: Final[dict[str, _Option]] = {
     "max_retries": ("retries", _count),
     "backoff": ("backoff", _backoff),
     "timeout": ("timeout_ns", _timeout),
-    "result_ttl": ("result_ttl", keeping),
+    "result_ttl": ("result_ttl", _keeping),
     "raw": ("raw", _flag),
     "executor": ("executor", _executor),
     "durability": ("durability", check_durability),

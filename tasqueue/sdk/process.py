@@ -34,8 +34,9 @@ class JobProcess:
             fd = theirs.fileno()
             self._process = subprocess.Popen(  # noqa: S603 -- this same interpreter
                 [sys.executable, "-c", _PROGRAM, str(fd)],
-                pass_fds=(fd,), stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                pass_fds=(fd,),
+                stdin=subprocess.DEVNULL,
+            )
         self._lock = threading.Lock()
         self._busy = False
 
@@ -78,7 +79,11 @@ class ProcessPool:
         self._pid = os.getpid()
 
     def take(self) -> JobProcess:
-        """An idle process, or a new one. A forked child leaves its parent's alone."""
+        """An idle process, or a new one. A forked child leaves its parent's alone.
+
+        Raises:
+            ConfigurationError: this is the process of a job itself.
+        """
         if APART.is_set():
             msg = 'a job in a process of its own runs no other executor="process" job'
             raise ConfigurationError(msg)

@@ -30,8 +30,9 @@ class Sender:
         """Send a job; its payload is a JSON object of the arguments.
 
         Raises:
-            ConfigurationError: the name is not usable, or an argument cannot be written as JSON.
+            ConfigurationError: the name is not usable, or an argument does not fit or is no JSON.
             BackendError: the broker could not be reached, or refused.
+            EnqueueUnconfirmed: it is stored, but not as safe as ``durability`` asks for.
         """
         return self.signature(name, **arguments).delay()
 

@@ -16,7 +16,7 @@ from tasqueue.core.errors import ConfigurationError
 from tasqueue.engine.context import JobContext
 from tasqueue.sdk.conversion import Reader
 
-EXPANDING: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+_EXPANDING: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class Kinds(NamedTuple):
@@ -74,7 +74,7 @@ class Shape:
             required=tuple(
                 one.name
                 for one in of
-                if one.default is Parameter.empty and one.kind not in EXPANDING
+                if one.default is Parameter.empty and one.kind not in _EXPANDING
             ),
         )
 
@@ -90,7 +90,8 @@ class Shape:
         Raises:
             ConfigurationError: an annotation cannot be resolved, or JSON cannot tell its types.
         """
-        return {name: self._reader(name, self._type_of(one)) for name, one in self._known()}
+        known = self.parameters.items()
+        return {name: self._reader(name, self._type_of(one)) for name, one in known}
 
     @cached_property
     def fields(self) -> Reader:
@@ -114,9 +115,6 @@ class Shape:
     def result(self) -> Reader:
         """What reads the result."""
         return self._reader("return", self._hints.get("return", Any))
-
-    def _known(self) -> list[tuple[str, Parameter]]:
-        return list(self.parameters.items())
 
     def _type_of(self, parameter: Parameter) -> Any:
         hint = self._hints.get(parameter.name, Any)

@@ -17,11 +17,11 @@ from typing import (
 )
 
 from tasqueue.core.errors import ArgumentError, Unsupported
+from tasqueue.engine.plan import Plan
 from tasqueue.sdk.client import Client
 from tasqueue.sdk.definition import Call, Definition, ReadResult
 from tasqueue.sdk.flow import (
     Fan,
-    Plan,
     Sent,
     Steps,
     fans_in,
@@ -80,7 +80,11 @@ class Partial(Generic[A_contra, R_co]):
     if not TYPE_CHECKING:
 
         def delay(self) -> NoReturn:
-            """Say what is missing."""
+            """Say what is missing.
+
+            Raises:
+                ArgumentError: always; the checkers know that it is not there.
+            """
             self.steps[0].ready()
 
         adelay = delay
@@ -103,7 +107,10 @@ class Work(Generic[R_co]):
 
 
 class FanIn(Work[R_co]):
-    """Work that holds a group, and ends with one job."""
+    """Work that holds a group, and ends with one job.
+
+    It cannot be sent everywhere: see `FanIn.delay`.
+    """
 
     __slots__ = ()
 
@@ -132,6 +139,8 @@ class FanIn(Work[R_co]):
 
         Raises:
             Unsupported: the back end cannot run a task when a group has ended.
+            BackendError: the broker could not be reached, or refused; some members may be there,
+                and what follows them will not come.
         """
         return self._handle(self.client.submit(_plan(self), "adelay"))
 
@@ -199,7 +208,13 @@ class Signature(Row[R_co]):
         return Signature(self.client, (replace(call, on_error=call.on_error + alerts),))
 
     def delay(self) -> JobHandle[R_co]:
-        """Send it. When this returns the broker has the job; otherwise it raises."""
+        """Send it. When this returns the broker has the job; otherwise it raises.
+
+        Raises:
+            LimitExceeded: the message is too large.
+            BackendError: the broker could not be reached, or refused.
+            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
+        """
         return self._handle(self.client.submit(send_job(self.calls[0]), "adelay"))
 
     async def adelay(self) -> JobHandle[R_co]:
@@ -216,7 +231,13 @@ class ChainSignature(Row[R_co]):
     __slots__ = ()
 
     def delay(self) -> ChainHandle[R_co]:
-        """Send it. When this returns the broker has the chain; otherwise it raises."""
+        """Send it. When this returns the broker has the chain; otherwise it raises.
+
+        Raises:
+            LimitExceeded: there are too many links, or the message is too large.
+            BackendError: the broker could not be reached, or refused.
+            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
+        """
         return self._handle(self.client.submit(send_chain(self.calls), "adelay"))
 
     async def adelay(self) -> ChainHandle[R_co]:
@@ -257,7 +278,16 @@ class GroupSignature(Work[R_co]):
         return found
 
     def delay(self) -> GroupHandle[R_co]:
-        """Send it. When this returns the broker has all members; otherwise it raises."""
+        """Send it. When this returns the broker has all members; otherwise it raises.
+
+        Raises:
+            ArgumentError: a first job waits for the result of a job before it.
+            Unsupported: two groups follow each other, or a task is to run when one has ended and
+                the back end cannot do that.
+            LimitExceeded: the group is too large for what its members are.
+            BackendError: the broker could not be reached, or refused; some members may be there.
+            EnqueueUnconfirmed: all are stored, but not as safe as ``durability`` asks for.
+        """
         return self._handle(self.client.submit(_plan(self), "adelay"))
 
     async def adelay(self) -> GroupHandle[R_co]:

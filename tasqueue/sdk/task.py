@@ -49,6 +49,7 @@ class BaseTask(Definition[P, R_co]):
             ArgumentError: the arguments do not fit the function's signature.
             LimitExceeded: they are larger than a message may be.
             BackendError: the broker could not be reached, or refused.
+            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
         """
         plan = enqueue(self._job(args, kwargs))
         return self.job(self.spec.client.submit(plan, "adelay"))
@@ -61,8 +62,8 @@ class BaseTask(Definition[P, R_co]):
     def using(self, **options: Unpack[CallOptions]) -> BaseTask[P, R_co]:
         """The same task with options for its next calls; the task itself is not changed.
 
-        ``queue``, ``retries``, ``timeout`` and ``countdown`` (seconds or timedelta), ``id``, and
-        ``eta`` (a datetime; a naive one is local time).
+        ``queue``, ``retries``, ``timeout`` and ``countdown`` (seconds or timedelta), ``id``,
+        ``eta`` (a datetime; a naive one is local time) and ``durability`` (see `App`).
 
         Raises:
             ConfigurationError: an option is unknown or of no use.
@@ -74,6 +75,8 @@ class BaseTask(Definition[P, R_co]):
 
         Raises:
             ArgumentError: the arguments of a call do not fit; then none was sent.
+            BackendError: the broker could not be reached, or refused; some may have been sent.
+            EnqueueUnconfirmed: all are stored, but not as safe as ``durability`` asks for.
         """
         plan = enqueue_many(self._jobs(calls))
         return [self.job(one) for one in self.spec.client.submit(plan, "adelay_many")]
@@ -142,7 +145,8 @@ class BaseTask(Definition[P, R_co]):
         A failed member fails the group; with ``on_failure="continue"`` it gives its error.
 
         Raises:
-            ArgumentError: the arguments of a call do not fit.
+            ArgumentError: the arguments of a call do not fit, or the policy is unknown.
+            ConfigurationError: the task was told an ID, which only one job can have.
         """
         self.wishes.shared("a group")
         client = self.spec.client

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import (
@@ -19,22 +18,24 @@ from tasqueue.core.errors import (
 )
 from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
 from tasqueue.core.lifecycle import ERROR
-from tasqueue.core.ports import JOB_KEY, Parked, Pause, Read, Request, Sweep, Workers
+from tasqueue.core.ports import JOB_KEY, Parked, Pause, Read, Sweep, Workers
 from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import SYSTEM
-
-T = TypeVar("T")
-Plan = Generator[Request, Any, T]
+from tasqueue.engine.context import LOGGER
+from tasqueue.engine.plan import Plan
 
 _FIRST_LOOK: Final = 0.0005
 """Seconds; each look waits half as long again as the one before, so a short one costs few more."""
 _LAST_LOOK: Final = 0.5
 _SWEEP: Final = 0.2
 _SWEEP_AT_REST: Final = 5.0
+"""Seconds between sweeps that find nothing: the first ones, and the last."""
 _PATIENCE: Final = 5.0
+"""Seconds of waiting after which it looks for a worker."""
 _PAGE: Final = 500
-
-_log: Final = logging.getLogger("tasqueue")
+"""Names that one `Read` asks for."""
+_TIMED_OUT: Final = "context deadline exceeded"
+"""How the stored error of an attempt that ran too long begins, in Go as here."""
 
 
 @dataclass
@@ -50,8 +51,10 @@ class Wait:
     sweep_at: float = _SWEEP
     """After so many seconds of waiting it looks at them again."""
     sweep_rest: float = _SWEEP
+    """Seconds between sweeps; more while they find nothing."""
     since: float = field(default_factory=SYSTEM.monotonic)
     look: float = _FIRST_LOOK
+    """Seconds until the next look."""
     look_again: float | None = _PATIENCE
     """After so many seconds of waiting it looks for a worker; None is never again."""
 
@@ -97,10 +100,10 @@ class Wait:
         queue, task = message.meta.queue, message.job.task
         if (yield Parked(queue, task, message.id)):
             text = "job %s is parked: no worker of queue %r knows task %r; start one that does: %s"
-            _log.warning(text, message.id, queue, task, f"{self.hint} --queues {queue}")
+            LOGGER.warning(text, message.id, queue, task, f"{self.hint} --queues {queue}")
         elif not (yield Workers(queue)):
             text = "job %s has waited %.0f s in queue %r, and no worker is there; start one: %s"
-            _log.warning(text, message.id, waited, queue, f"{self.hint} --queues {queue}")
+            LOGGER.warning(text, message.id, waited, queue, f"{self.hint} --queues {queue}")
         else:
             return
         self.look_again = None
@@ -129,7 +132,7 @@ def failure(message: JobMessage) -> JobError:
     """The exception that a failed job is to its caller."""
     reason, (kind, trace) = message.meta.prev_err, _origin(message)
     facts = {"job_id": message.id, "message": reason, "type": kind, "traceback": trace}
-    if timed_out(reason):
+    if reason.startswith(_TIMED_OUT):
         return JobTimeout(f"job {message.id} ran out of its own time: {reason}", **facts)
     named = f"{kind}: {reason}" if kind and kind != reason else reason
     return JobFailed(f"job {message.id} failed: {named or 'it says no reason'}", **facts)
@@ -142,11 +145,6 @@ def _origin(message: JobMessage) -> tuple[str, str]:
             return kind, trace
         case _:
             return "", ""
-
-
-def timed_out(reason: str) -> bool:
-    """Whether a stored error is that of an attempt that ran too long."""
-    return reason.startswith("context deadline exceeded")
 
 
 def told(message: JobMessage) -> JobStatus:

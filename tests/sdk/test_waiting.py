@@ -10,7 +10,8 @@ from tasqueue.core.errors import JobFailed, JobTimeout, ResultTimeout
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
 from tasqueue.core.ports import Pause, Request, Workers
 from tasqueue.engine.clock import SYSTEM
-from tasqueue.sdk.waiting import Plan, Wait, failure, told
+from tasqueue.engine.plan import Plan
+from tasqueue.sdk.waiting import Wait, failure, told
 
 T = TypeVar("T")
 
