@@ -6,11 +6,11 @@ TasqueueError
 │   ├── QueueConflict                 one queue, two concurrencies
 │   ├── ScheduleError                 a cron text that Go would refuse
 │   ├── ArgumentError (TypeError)     a call that does not fit the task's signature
-│   ├── LimitExceeded                 a message, chain or name larger than the limits
+│   ├── LimitExceeded                 a message, chain or group larger than the limits
 │   └── Unsupported                   this back end cannot do that
-├── NotFound (LookupError)
-│   ├── TaskNotFound
-│   │   └── TaskNotRegistered         no worker of this program knows the task
+├── NotFound (LookupError)            the store has nothing under that name
+│   ├── TaskNotFound                  kept for back ends; a job of an unknown task is parked
+│   │   └── TaskNotRegistered
 │   ├── JobNotFound
 │   └── ResultNotFound
 ├── WireError
@@ -61,7 +61,7 @@ class ArgumentError(ConfigurationError, TypeError):
 
 
 class LimitExceeded(ConfigurationError):
-    """A message, chain, group or name is larger than the limits of ``core.limits``."""
+    """A message, chain or group is larger than the limits of ``core.limits``."""
 
 
 class Unsupported(ConfigurationError):
@@ -73,11 +73,11 @@ class NotFound(TasqueueError, LookupError):
 
 
 class TaskNotFound(NotFound):
-    """No task of that name."""
+    """No task of that name. Nothing here raises it: a job of an unknown task is parked."""
 
 
 class TaskNotRegistered(TaskNotFound):
-    """The task is not registered in this program."""
+    """The task is not registered in this program. Nothing here raises it, as `TaskNotFound`."""
 
 
 class JobNotFound(NotFound):
@@ -185,7 +185,7 @@ class ResultTimeout(TasqueueError, TimeoutError):
 
 
 class JobSignal(Exception):
-    """Something a handler says on purpose by raising it."""
+    """Something a handler says on purpose by raising it. No `TasqueueError`: it is no mistake."""
 
 
 class Retry(JobSignal):
@@ -220,4 +220,7 @@ class Cancel(JobSignal):
 
 
 class Reject(JobSignal):
-    """The payload does not fit the handler: the job fails now, whatever attempts are left."""
+    """The payload does not fit the handler: the job fails now, whatever attempts are left.
+
+    The SDK says it by itself; a handler on a bare `Server` may say it too.
+    """

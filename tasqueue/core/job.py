@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tasqueue.core.durability import ACK, Durability, check_durability
-from tasqueue.core.timing import from_ns, span_ns, to_ns
+from tasqueue.core.timing import from_ns, span_from_ns, span_ns, to_ns
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -75,7 +75,7 @@ class JobOpts:
         A naive ``eta`` is local time.
 
         Raises:
-            ConfigurationError: ``durability`` is no known word.
+            ConfigurationError: ``durability`` is no known word, or ``timeout`` is above 292 years.
         """
         keep = object.__setattr__
         keep(self, "id", id)
@@ -94,9 +94,7 @@ class JobOpts:
     @property
     def timeout(self) -> timedelta | None:
         """``timeout_ns`` as a timedelta, cut to microseconds; None if there is no limit."""
-        from datetime import timedelta as span  # noqa: PLC0415 -- only here, for the view
-
-        return span(microseconds=self.timeout_ns // 1000) if self.timeout_ns else None
+        return span_from_ns(self.timeout_ns) if self.timeout_ns else None
 
 
 @dataclass(slots=True)

@@ -24,7 +24,10 @@ class Delivery(Protocol):
 
 @runtime_checkable
 class Broker(Protocol):
-    """Where messages wait (Go: interfaces.go, Broker)."""
+    """Where messages wait (Go: interfaces.go, Broker).
+
+    Every method raises BackendUnavailable while the server is out of reach: callers try again.
+    """
 
     async def enqueue(self, message: bytes, queue: str) -> None:
         """Put a message at the young end of a queue."""
@@ -45,7 +48,10 @@ class Broker(Protocol):
 
 @runtime_checkable
 class Results(Protocol):
-    """Where outcomes are kept (Go: interfaces.go, Results). Names are job IDs or engine keys."""
+    """Where outcomes are kept (Go: interfaces.go, Results). Names are job IDs or engine keys.
+
+    Every method raises BackendUnavailable while the server is out of reach: callers try again.
+    """
 
     async def get(self, name: str) -> bytes | None:
         """Return what is stored under a name, or None."""

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 JOB_KEY = "job:msg:"
 """Before a job's ID: the name of its record in the results (Go: results keys)."""
 GROUP_KEY = "group:msg:"
+"""Before a group's ID: the name of its record."""
 CHAIN_KEY = "chain:msg:"
+"""Before a chain's ID: the name of its record."""
 
 
 class Push(NamedTuple):

@@ -8,8 +8,6 @@ _T = TypeVar("_T")
 
 RAW_TEXT: Final = "surrogateescape"
 """Go strings may hold any bytes; those that are no UTF-8 pass through unharmed."""
-SECOND: Final = 1_000_000_000
-"""Nanoseconds."""
 
 
 class PresentList(list[_T]):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tasqueue.core.errors import DecodeError
+from tasqueue.core.wire.nothing import RAW_TEXT
 from tasqueue.core.wire.reading import decode_job
 
 
 def is_message_of(body: bytes, job_id: str) -> bool:
     """Whether these bytes are the message of a job; they are decoded only if they may be."""
-    if job_id.encode("utf-8", "surrogateescape") not in body:
+    if job_id.encode("utf-8", RAW_TEXT) not in body:
         return False
     try:
         return decode_job(body).meta.id == job_id

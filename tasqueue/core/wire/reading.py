@@ -12,14 +12,15 @@ from tasqueue.core.errors import DecodeError
 from tasqueue.core.group import Group, GroupMessage, GroupMeta, GroupOpts
 from tasqueue.core.job import NIL_JOB, Job, JobMessage, JobOpts, Meta
 from tasqueue.core.limits import MAX_DECODE
-from tasqueue.core.wire.nothing import RAW_TEXT, SECOND, NilMap, PresentList
+from tasqueue.core.timing import NS_PER_S
+from tasqueue.core.wire.nothing import RAW_TEXT, NilMap, PresentList
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _T = TypeVar("_T")
 
-_ZERO_TIME_NS: Final = -62_135_596_800 * SECOND
+_ZERO_TIME_NS: Final = -62_135_596_800 * NS_PER_S
 _ONLY_TEXT: Final = {str}
 _NAMES: Final = {
     "message": (
@@ -110,7 +111,7 @@ def _instant(value: object) -> int | None:
     if not isinstance(value, msgpack.Timestamp):
         msg = f"a msgpack timestamp was expected, not {type(value).__name__}"
         raise _MalformedError(msg)
-    ns: int = value.seconds * SECOND + value.nanoseconds
+    ns: int = value.seconds * NS_PER_S + value.nanoseconds
     return None if ns == _ZERO_TIME_NS else ns
 
 

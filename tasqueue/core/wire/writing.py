@@ -9,7 +9,8 @@ import msgpack
 
 from tasqueue.core.errors import EncodeError
 from tasqueue.core.job import NIL_JOB, Job, JobMessage
-from tasqueue.core.wire.nothing import RAW_TEXT, SECOND, NilMap, PresentList
+from tasqueue.core.timing import NS_PER_S
+from tasqueue.core.wire.nothing import RAW_TEXT, NilMap, PresentList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +61,7 @@ def _array(items: Sequence[_T], one: Callable[[_T], bytes]) -> bytes:
 def _time(ns: int | None) -> bytes:
     if ns is None:
         return _ZERO_TIME
-    seconds, rest = divmod(ns, SECOND)
+    seconds, rest = divmod(ns, NS_PER_S)
     if seconds >> 34:
         return _TIME96(0xC7, 12, 0xFF, rest, seconds)
     if rest or seconds >> 32:
@@ -94,13 +95,13 @@ def _job(job: Job) -> bytes:
     opts = job.opts
     parts = (
         _JOB_EXT_HEAD if job.ext else _JOB[0],
-        _children(job.on_success),
+        _array(job.on_success, _job),
         _JOB[1],
         _text(job.task),
         _JOB[2],
         _bytes(job.payload),
         _JOB[3],
-        _children(job.on_error),
+        _array(job.on_error, _job),
         _JOB[4],
         _OPTS[0],
         _text(opts.id),
@@ -120,12 +121,6 @@ def _job(job: Job) -> bytes:
         return body
     ext: bytes = _PACK(job.ext)
     return body + _EXT + ext
-
-
-def _children(jobs: list[Job]) -> bytes:
-    if not jobs:
-        return b"\x90" if isinstance(jobs, PresentList) else _NIL
-    return _array(jobs, _job)
 
 
 def _message(message: JobMessage) -> bytes:
@@ -211,7 +206,7 @@ def encode_job(message: JobMessage) -> bytes:
 
 
 def encode_group(message: GroupMessage) -> bytes:
-    """Write a group message; `JobStatus` keeps the dict's order (Go's order is random).
+    """Write a group message; its map of states keeps the dict's order (Go's is random).
 
     Raises:
         EncodeError: as `encode_job`.
