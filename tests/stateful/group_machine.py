@@ -190,12 +190,16 @@ class GroupMachine(RuleBasedStateMachine):
         return [group for group in self.groups.values() if not group.sealed]
 
     @precondition(lambda self: any(self.sent.values()))
-    @rule(data=st.data())
-    def send_a_part(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), whole=st.booleans())
+    def send_without_the_seal(self, data: st.DataObject, *, whole: bool) -> None:
         """A producer that may die after this: the group is never sealed then."""
         group_id = data.draw(st.sampled_from([g for g, heads in self.sent.items() if heads]))
-        job_id = self.sent[group_id].pop()
-        self.do(steps_of(Submit([push(job_id)]), KEEP))
+        self.send(self.groups[group_id], whole=whole)
+
+    def send(self, group: ModelGroup, *, whole: bool) -> None:
+        heads = self.sent[group.id]
+        some, self.sent[group.id] = (heads, []) if whole else (heads[:1], heads[1:])
+        self.do(steps_of(Submit([push(job_id) for job_id in some]), KEEP))
 
     @precondition(lambda self: self.unsealed())
     @rule(data=st.data(), again=st.booleans())
@@ -257,14 +261,17 @@ class GroupMachine(RuleBasedStateMachine):
 
     @rule(
         failing=st.integers(0, 6),
-        seal=st.booleans(),
+        sends=st.sampled_from(["", "all", "all and the seal"]),
         hint=st.booleans(),
         queue=st.sampled_from([JOBS, CALLBACKS]),
     )
-    def a_day_of_work(self, *, failing: int, seal: bool, hint: bool, queue: str) -> None:
+    def a_day_of_work(self, *, failing: int, sends: str, hint: bool, queue: str) -> None:
         """All that waits runs in Python, and one of it fails."""
-        for group in self.unsealed() if seal else ():
-            self.send_and_seal(group)
+        for group in self.unsealed() if sends else ():
+            if sends == "all":
+                self.send(group, whole=True)
+            else:
+                self.send_and_seal(group)
         while self.client.llen(queue):
             self.claim(worker="w", queue=queue)
         for at, job_id in enumerate(sorted(self.held)):
