@@ -77,12 +77,13 @@ class RedisStore:
 
     async def identity(self) -> str:
         """The server's run ID and the database: two stores with the same ones are the same."""
-        (info,) = await self._async.run(ask(command("INFO", "server", read=_run_id)))
+        asked = ask(command("INFO", "server", read=_run_id))
+        (info,) = await self._async.run(asked, patience=_READING)
         return f"redis {info}/{self.address.db}"
 
     async def advice(self) -> list[str]:
         """What of the server's settings endangers jobs; nothing that this user may not see."""
-        lines = await self._async.run(examine(self.address.shown))
+        lines = await self._async.run(examine(self.address.shown), patience=_READING)
         return [*self.address.dangers(), *lines]
 
     def lease(self, worker: WorkerInfo) -> RedisLease:
