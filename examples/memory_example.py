@@ -1,6 +1,6 @@
 """The engine on the memory back end: a job with retries and callbacks, and a group.
 
-python examples/memory_example.py
+Run it: python examples/memory_example.py
 """
 
 import asyncio

@@ -3,8 +3,8 @@
 Run it: python examples/quickstart.py
 
 `App()` without an address keeps its queue in memory and runs a worker inside this process. Set
-TASQUEUE_URL to a Redis, start `tasqueue worker quickstart:app` beside it, and the same code works
-across processes.
+TASQUEUE_URL to a Redis, start `tasqueue worker quickstart:app` in this folder, and the same code
+works across processes.
 """
 
 from tasqueue import App
