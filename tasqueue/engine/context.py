@@ -25,10 +25,6 @@ class _Saved:
 _SAVED: Final = _Saved()
 
 
-class AttemptOver(Cancel):
-    """Raised in the thread of an attempt whose outcome does not count any more."""
-
-
 class JobContext:
     """One attempt of one job, as its handler and its callbacks see it (Go: JobCtx)."""
 
@@ -93,7 +89,7 @@ class JobContext:
             Cancel: in a thread, when the attempt is over.
         """
         if self._over and threading.get_ident() == self._thread:
-            raise AttemptOver(f"this attempt is over: {self._over}")
+            raise Cancel(f"this attempt is over: {self._over}")
         self.saved = _as_bytes(data)
         return _SAVED
 

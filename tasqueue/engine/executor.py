@@ -18,7 +18,7 @@ from tasqueue.core.job import JobMessage
 from tasqueue.core.lifecycle import Failed, Outcome, Postponed, Succeeded
 from tasqueue.core.timing import span_ns
 from tasqueue.engine import journal
-from tasqueue.engine.context import LOGGER, AttemptOver, JobContext, enter
+from tasqueue.engine.context import LOGGER, JobContext, enter
 from tasqueue.engine.registry import Task
 from tasqueue.engine.remote import RemoteError
 
@@ -85,8 +85,9 @@ class Executor:
                 raise
             raised = error
         stopped = isinstance(raised, asyncio.CancelledError)
-        if ctx.given_back or isinstance(raised, AttemptOver) or (stopped and self.ending()):
-            # Whatever the handler made of its cancellation: it may have done half of its work.
+        failed_by_us = ctx.lease_lost and raised is not None
+        if ctx.given_back or failed_by_us or (stopped and self.ending()):
+            # Whatever the handler made of being stopped: it may have done half of its work.
             ctx.stop("it was cancelled", give_back=True)
             raise asyncio.CancelledError
         if stopped:

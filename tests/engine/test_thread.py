@@ -67,10 +67,11 @@ async def test_a_thread_whose_time_is_over_is_told_at_its_next_save(door: thread
         assert await rig.server.get_result(late) == b"in time"
 
 
-async def test_a_thread_that_heeds_its_cut_off_workers_word_runs_again_later(
-    door: threading.Event,
+@pytest.mark.parametrize("how", ["save", "raise"])
+async def test_a_job_that_fails_when_its_cut_off_worker_stops_it_runs_again_later(
+    door: threading.Event, how: str
 ) -> None:
-    """Stopped for a lost lease it has no outcome: it is not failed, the job runs again."""
+    """The word of its worker, or its process that is killed, is no failure of the job's own."""
     rig = Rig(lease_seconds=0.04)
     lost, contexts = threading.Event(), list[JobContext]()
 
@@ -80,6 +81,8 @@ async def test_a_thread_that_heeds_its_cut_off_workers_word_runs_again_later(
         if rig.runs[ctx.id] == 1:
             door.wait()
             lost.set()
+            if how == "raise":
+                raise OSError("its process was killed by signal 9")
         ctx.save(b"done")
 
     rig.add("blocking", blocking)
