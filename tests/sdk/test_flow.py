@@ -8,6 +8,7 @@ import pytest
 from tasqueue.core.chain import Chain
 from tasqueue.core.errors import (
     ArgumentError,
+    ConfigurationError,
     JobFailed,
     JobNotFound,
     ResultNotFound,
@@ -16,6 +17,7 @@ from tasqueue.core.errors import (
 from tasqueue.core.group import Group, GroupMessage, GroupMeta
 from tasqueue.core.job import Job, JobStatus
 from tasqueue.core.ports import GROUP_KEY, Write
+from tasqueue.core.signing import Signing
 from tasqueue.core.wire import encode_group
 from tasqueue.drivers.memory import MemoryStore
 from tasqueue.engine.plan import Plan, enqueue_chain, enqueue_group, get_group
@@ -424,3 +426,16 @@ def test_two_groups_in_a_row_need_a_task_between(shop: Shop) -> None:
     assert first.then(total).then(mul).delay().get(timeout=PATIENCE) == 12
     with pytest.raises(Unsupported, match="between"):
         app.chain(first, second, total).delay()
+
+
+def test_a_task_behind_a_group_is_signed_too(url: str) -> None:
+    signing = Signing(keys={"k": b"0123456789abcdef"}, mode="require")
+    with App(url, signing=signing) as app:
+        app._client.is_memory = True
+        shop = Shop(app)
+        assert shop.add.group([(1, 2), (3, 4)]).then(shop.total).delay().get(timeout=PATIENCE) == 10
+
+
+def test_an_id_that_would_read_as_a_path_is_refused(shop: Shop) -> None:
+    with pytest.raises(ConfigurationError, match="which no job of a group may have"):
+        shop.app.group(shop.add.using(id="a>b").s(1, 2)).then(shop.total).delay()
