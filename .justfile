@@ -72,7 +72,7 @@ faults *args:
 
 # Every contestant in three short interleaved rounds, at most 10 minutes; needs Go and uv.
 bench *args:
-    python -m benchmarks.run --rounds 3 --share 0.04 --pings 40 {{ args }}
+    python -m benchmarks.run --rounds 3 --share 0.03 --pings 30 {{ args }}
 
 # The published run, and the scale, fairness and profile runs: an hour on a quiet machine.
 bench-full *args:

@@ -173,7 +173,7 @@ def _ratios(lines: Lines) -> str:
         )
         for what, ours, key, others, wanted in _TARGETS
     ]
-    head = ["| target | against | wanted | measured | |", "|---|---|--:|--:|---|"]
+    head = ["| target | against | wanted | measured | by its CPU | |", "|---|---|--:|--:|--:|---|"]
     return "\n".join([*head, *filter(None, rows)])
 
 
@@ -192,4 +192,6 @@ def _ratio(
     ratio = mine / theirs[best]
     against = best if len(others) == 1 else f"the best peer ({best})"
     verdict = "reached" if ratio >= wanted else "not yet"
-    return f"| {what.format(against)} {ratio:.2f} × | {verdict} |"
+    cpu = key.replace("_per_s", "_cpu_us").replace("drain", "worker")
+    by_cpu = lines[best]["median"][cpu] / lines[ours]["median"][cpu]
+    return f"| {what.format(against)} {ratio:.2f} × | {by_cpu:.2f} × | {verdict} |"
