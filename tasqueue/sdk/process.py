@@ -38,13 +38,13 @@ class JobProcess:
                 stdin=subprocess.DEVNULL,
             )
         self._lock = threading.Lock()
-        self._busy = False
+        self._runs: JobContext | None = None
 
     def ask(self, ask: Ask, ctx: JobContext) -> Told | None:
         """Run a job, from its worker's thread; None if the process ended meanwhile."""
         with self._lock:
-            self._busy = True
-        ctx.interrupted_by(self.kill)
+            self._runs = ctx
+        ctx.interrupted_by(lambda: self.kill(ctx))
         try:
             send(self._line, ask)
             body = receive(self._line)
@@ -52,13 +52,13 @@ class JobProcess:
             body = None
         finally:
             with self._lock:
-                self._busy = False
+                self._runs = None
         return None if body is None else msgspec.msgpack.decode(body, type=Told)
 
-    def kill(self) -> None:
-        """End it, if it runs a job."""
+    def kill(self, ctx: JobContext) -> None:
+        """End it, if it runs this job: by now it may have been given another one."""
         with self._lock:
-            if self._busy:
+            if self._runs is ctx:
                 self._process.kill()
 
     def close(self) -> int:

@@ -2,13 +2,14 @@
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasqueue import App, JobFailed, JobTimeout
+from tasqueue import App, Job, JobContext, JobFailed, JobMessage, JobTimeout, Meta
 from tasqueue.core.errors import ConfigurationError
 
 MODULE = """
@@ -81,6 +82,14 @@ def sends() -> None:
 def echo(body: bytes) -> bytes:
     return body
 
+@app.task(raw=True, executor="process")
+def waits(at: bytes) -> bytes:
+    at = at.decode()
+    open(at + ".begun", "a").write("x")
+    while not os.path.exists(at + ".go"):
+        time.sleep(0.002)
+    return b"waited"
+
 @app.task(name="hidden", executor="process")
 def _under_another_name() -> int:
     return 5
@@ -130,6 +139,26 @@ def test_one_that_crashes_has_failed_an_attempt_and_the_worker_goes_on(tasks: An
     with pytest.raises(JobFailed, match="its process ended with exit code 3"):
         tasks.leaves.delay().get(timeout=20)
     assert tasks.pid.delay(tasks.Order(3)).get(timeout=20)[1] == 3
+
+
+def _handler(tasks: Any, name: str) -> Any:
+    return tasks.app.server._registry.tasks[f"tasks_apart.{name}"].handler
+
+
+def test_stopping_a_job_that_is_done_does_not_kill_the_next_one_of_its_process(
+    tasks: Any, tmp_path: Path
+) -> None:
+    first, second = (JobContext(JobMessage(Meta(one), Job(one, b""))) for one in "ab")
+    _handler(tasks, "echo")(b"", first)
+    at = str(tmp_path / "at")
+    thread = threading.Thread(target=_handler(tasks, "waits"), args=(at.encode(), second))
+    thread.start()
+    while not Path(at + ".begun").exists():
+        thread.join(0.002)
+    first.stop("its worker stops")
+    Path(at + ".go").touch()
+    thread.join()
+    assert second.saved == b"waited"
 
 
 def test_its_error_arrives_with_class_text_and_traceback(tasks: Any) -> None:
