@@ -103,6 +103,14 @@ class JobContext:
         if self._interrupt is not None:
             self._interrupt()
 
+    def returned(self, data: bytes) -> None:
+        """Save what the handler returned, unless its time was over.
+
+        A lost lease does not hinder that: a job that the store finds still held here has ended.
+        """
+        if self.lease_lost or not self._over:
+            self.saved = data
+
     def interrupted_by(self, interrupt: Callable[[], None]) -> None:
         """Name what ends this attempt when it is stopped; called at once if it already is."""
         self._interrupt = interrupt

@@ -54,7 +54,7 @@ class Held:
     ctx: JobContext | None = None
     """Once the message is read and its task is known."""
     awaited: bool = False
-    """Whether it runs on the event loop, where it can be cancelled."""
+    """Whether its handler runs on the event loop now, where it can be cancelled."""
 
 
 class Processor:
@@ -88,7 +88,7 @@ class Processor:
             return
         ctx = held.ctx = self._context(message)
         held.awaited = task.is_async
-        await self._known(claim, message, task=task, ctx=ctx)
+        await self._known(held, message, task=task, ctx=ctx)
         await self._shared.executor.vacated(ctx)
 
     async def bury(self, claim: Claim, reason: str) -> None:
@@ -103,9 +103,8 @@ class Processor:
         now = asyncio.get_running_loop().time()
         return JobContext(message, deadline=now + limit_ns / _SECOND_NS)
 
-    async def _known(
-        self, claim: Claim, message: JobMessage, *, task: Task, ctx: JobContext
-    ) -> None:
+    async def _known(self, held: Held, message: JobMessage, *, task: Task, ctx: JobContext) -> None:
+        claim = held.claim
         self._committer.mark(Begun(claim.token, message, self._shared.clock.now_ns()))
         if group := lifecycle.closes(message.job):
             wanted = GroupResults(group)
@@ -116,6 +115,7 @@ class Processor:
         try:
             outcome = await self._shared.executor.attempt(task, message, ctx)
         finally:
+            held.awaited = False
             notes.ended(claim.token)
         if isinstance(outcome, Succeeded):
             outcome = await self._with_earlier(message, outcome)

@@ -142,7 +142,8 @@ class Worker:
     def lose(self) -> None:
         """Others may have this worker's jobs by now: claim nothing, cancel what can be cancelled.
 
-        A job in a thread runs on, and is settled if the store finds it still mine.
+        A handler in a thread runs on, and one that had returned is done: both are settled if the
+        store finds them still mine. One in a process of its own is killed, and has no outcome.
         """
         self._lost = self._in_doubt = True
         self._ready.clear()

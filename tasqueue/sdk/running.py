@@ -68,10 +68,10 @@ def _save(spec: Spec, result: Any, ctx: JobContext) -> None:
         if not isinstance(result, bytes | bytearray | memoryview | None):
             msg = f"{spec.name} is raw: it returns bytes or None, not {type(result).__qualname__}"
             raise Reject(msg)
-        ctx.save(bytes(result or b""))
+        ctx.returned(bytes(result or b""))
         return
     try:
-        ctx.save(to_json(result))
+        ctx.returned(to_json(result))
     except Misfit as error:
         at = f" (at {error.path})" if error.path else ""
         msg = f"what {spec.name} returned does not fit: {error.reason}{at}"

@@ -186,6 +186,33 @@ async def test_a_blinking_store_does_not_hang_a_job_whose_earlier_result_is_read
     assert heard == [b"early"]
 
 
+async def test_a_job_whose_handler_had_returned_when_its_worker_was_cut_off_is_done() -> None:
+    rig, contexts = Rig(lease_seconds=0.04), list[JobContext]()
+
+    async def twice(payload: bytes, ctx: JobContext) -> None:
+        contexts.append(ctx)
+        if ctx.attempt == 1:
+            await ctx.save(b"early")
+            raise ValueError
+
+    rig.add("twice", twice)
+    job = Job.create("twice", b"", JobOpts(queue=Q, max_retries=1))
+    job.on_success.append(Job.create("quick", b"", JobOpts(id="child", queue=Q)))
+    name = await rig.server.enqueue(job)
+    async with rig.running():
+        await until(lambda: contexts)
+        rig.store.fail("Read")
+        await until(lambda: rig.store.calls["Read"] > 2 and len(contexts) == 2)
+        rig.store.fail("beat")
+        await until(lambda: rig.store.calls["beat"] > 1)
+        rig.clock.turn(60)
+        await until(lambda: contexts[1].lease_lost)
+        rig.store.fail("Read", times=0)
+        rig.store.fail("beat", times=0)
+        await rig.ended(name, "child")
+    assert len(contexts) == 2
+
+
 @pytest.mark.parametrize("call", ["known_elsewhere", "park"])
 async def test_a_blinking_store_does_not_lose_a_job_of_an_unknown_task(rig: Rig, call: str) -> None:
     rig.store.fail(call, times=2)

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from tasqueue import JobContext
+from tasqueue import App, JobContext
 from tasqueue.core.errors import Cancel
+from tasqueue.sdk.running import sync_handler
 from tests.engine.rig import Rig, until
 
 
@@ -121,6 +122,33 @@ async def test_a_thread_that_ends_while_its_worker_is_cut_off_is_settled_if_stil
         await rig.ended(name)
         rig.store.fail("beat", times=0)
         await rig.ended(await rig.send("quick"))
+    assert len(contexts) == 1
+
+
+async def test_what_a_function_returned_while_its_worker_was_cut_off_counts_if_still_held(
+    door: threading.Event,
+) -> None:
+    """The function is not told any more, by what saves its result, that its attempt was over."""
+    rig, app, contexts = Rig(lease_seconds=0.04), App("memory://"), list[JobContext]()
+
+    @app.task(name="returns")
+    def returns(ctx: JobContext) -> int:
+        contexts.append(ctx)
+        door.wait()
+        return 5
+
+    rig.add("returns", sync_handler(returns.spec, returns.function))
+    async with rig.running():
+        name = await rig.send("returns")
+        await until(lambda: contexts)
+        rig.store.fail("beat")
+        await until(lambda: rig.store.calls["beat"] > 1)
+        rig.clock.turn(60)
+        await until(lambda: contexts[0].lease_lost)
+        door.set()
+        await rig.ended(name)
+        rig.store.fail("beat", times=0)
+    assert await rig.server.get_result(name) == b"5"
     assert len(contexts) == 1
 
 

@@ -1,5 +1,6 @@
 """``executor="process"``: a job in a process of its own, which can be killed without the worker."""
 
+import asyncio
 import importlib
 import sys
 import threading
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tasqueue import App, Job, JobContext, JobFailed, JobMessage, JobTimeout, Meta
+from tasqueue import App, Job, JobContext, JobFailed, JobMessage, JobOpts, JobTimeout, Meta
 from tasqueue.core.errors import ConfigurationError
+from tests.engine.rig import Q, Rig, until
 
 MODULE = """
 import ctypes, os, signal, time
@@ -159,6 +161,33 @@ def test_stopping_a_job_that_is_done_does_not_kill_the_next_one_of_its_process(
     Path(at + ".go").touch()
     thread.join()
     assert second.saved == b"waited"
+
+
+async def test_one_whose_worker_was_cut_off_is_ended_and_runs_again_later(
+    tasks: Any, tmp_path: Path
+) -> None:
+    """An outage of the store is no failure of the job: killed with its attempt, it goes on."""
+    rig, at = Rig(lease_seconds=0.04), str(tmp_path / "at")
+    begun, over = Path(at + ".begun"), threading.Event()
+
+    def waits(payload: bytes, ctx: JobContext) -> None:
+        try:
+            _handler(tasks, "waits")(payload, ctx)
+        finally:
+            over.set()
+
+    rig.add("waits", waits)
+    name = await rig.server.enqueue(Job.create("waits", at.encode(), JobOpts(queue=Q)))
+    async with rig.running():
+        await until(begun.exists)
+        rig.store.fail("beat")
+        await until(lambda: rig.store.calls["beat"] > 1)
+        rig.clock.turn(60)
+        await until(over.is_set)
+        await asyncio.to_thread(Path(at + ".go").touch)
+        rig.store.fail("beat", times=0)
+        await rig.ended(name)
+    assert await asyncio.to_thread(begun.read_text) == "xx"
 
 
 def test_its_error_arrives_with_class_text_and_traceback(tasks: Any) -> None:
