@@ -85,7 +85,7 @@ class Executor:
                 raise
             raised = error
         stopped = isinstance(raised, asyncio.CancelledError)
-        failed_by_us = ctx.lease_lost and raised is not None
+        failed_by_us = ctx.lease_lost and not isinstance(raised, JobTimeout | None)
         if ctx.given_back or failed_by_us or (stopped and self.ending()):
             # Whatever the handler made of being stopped: it may have done half of its work.
             ctx.stop("it was cancelled", give_back=True)

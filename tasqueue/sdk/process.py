@@ -16,7 +16,7 @@ import msgspec
 from tasqueue.core.errors import Cancel, ConfigurationError, Reject, Retry, Snooze
 from tasqueue.core.job import Job, JobMessage
 from tasqueue.core.wire import encode_job
-from tasqueue.engine.context import AttemptOver, JobContext
+from tasqueue.engine.context import JobContext
 from tasqueue.engine.remote import RemoteError
 from tasqueue.sdk.definition import Spec
 from tasqueue.sdk.frame import APART, Ask, Told, receive, send
@@ -134,8 +134,7 @@ def process_handler(
         process = pool.take()
         told = process.ask(ask, ctx)
         if told is None:
-            end = f"its process {_end(process.close())}"
-            raise AttemptOver(end) if ctx.cancelled else RemoteError(end, ("ProcessDied", ""))
+            raise RemoteError(f"its process {_end(process.close())}", ("ProcessDied", ""))
         pool.give_back(process)
         ctx.saved = told.saved
         _raise(told)

@@ -152,6 +152,33 @@ async def test_what_a_function_returned_while_its_worker_was_cut_off_counts_if_s
     assert len(contexts) == 1
 
 
+async def test_a_thread_whose_time_is_over_while_its_worker_is_cut_off_is_settled_and_not_doubled(
+    door: threading.Event,
+) -> None:
+    rig, contexts = Rig(lease_seconds=0.04), list[JobContext]()
+
+    def blocking(payload: bytes, ctx: JobContext) -> None:
+        contexts.append(ctx)
+        door.wait()
+
+    rig.add("blocking", blocking, concurrency=1)
+    async with rig.running():
+        late = await rig.send("blocking", timeout=timedelta(milliseconds=500))
+        await until(lambda: contexts)
+        rig.store.fail("beat")
+        await until(lambda: rig.store.calls["beat"] > 1)
+        rig.clock.turn(60)
+        await until(lambda: rig.is_("failed", late))
+        rig.store.fail("beat", times=0)
+        waiting = await rig.send("quick")
+        looks = rig.store.calls["promote"]
+        await until(lambda: rig.store.calls["promote"] > looks + 3)
+        assert await rig.status(waiting) == "queued"
+        door.set()
+        await rig.ended(waiting)
+    assert len(contexts) == 1
+
+
 async def test_as_many_threads_run_as_there_are_slots(door: threading.Event) -> None:
     rig, at_once = Rig(), threading.Barrier(4)
 
