@@ -67,7 +67,7 @@ def test_whatever_happens_a_message_is_in_one_place_and_decided_once(
     assert settings.default is not None
     how = settings(
         max_examples=settings.default.max_examples,
-        stateful_step_count=50,
+        stateful_step_count=25,
         deadline=None,
         database=None,
         phases=fast,
