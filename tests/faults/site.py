@@ -116,14 +116,15 @@ class Hand:
             self.term()
         return self.process.wait(timeout=PATIENCE)
 
-    def peak_memory(self) -> int:
-        """Bytes of the largest resident set so far; 0 for a process that is gone."""
-        try:
-            status = Path(f"/proc/{self.pid}/status").read_text()
-        except OSError:
-            return 0
-        sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
-        return int(sizes[0]) * 1024 if sizes else 0
+
+def peak_memory(pid: int) -> int:
+    """Bytes of a process's largest resident set so far; 0 for one that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(sizes[0]) * 1024 if sizes else 0
 
 
 class Site:
@@ -221,7 +222,7 @@ class Site:
     def finish(self, load: Load, *, within: float = PATIENCE) -> Verdict:
         """Wait for the end of all work, stop the workers in good order, and judge."""
         until(lambda: self.ended() >= len(load.fates), "the end of all jobs", within=within)
-        peak = max((hand.peak_memory() for hand in self.hands), default=0)
+        peak = max((peak_memory(pid) for hand in self.hands for pid in hand.pids()), default=0)
         assert peak < RSS_LIMIT, f"a worker took {peak:,} bytes"
         self.sign_off()
         return judge(self.conn, QUEUE, load.fates, self.witness())

@@ -16,9 +16,12 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="kill -9 of worker processes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--go", action="store_true", help="a Go worker and producer beside ours")
+    parser.add_argument("--poison", type=int, default=0, help="jobs that kill their process")
     parser.add_argument("--keep", action="store_true", help="add this run to the docs' page")
     flags = parser.parse_args()
-    plan = Plan(jobs=flags.jobs, kills=flags.kills, seed=flags.seed, go=flags.go)
+    plan = Plan(
+        jobs=flags.jobs, kills=flags.kills, seed=flags.seed, go=flags.go, poison=flags.poison
+    )
     with tempfile.TemporaryDirectory(prefix="tasqueue-soak-") as folder:
         report = soak(plan, Path(folder))
     line = json.dumps(report)

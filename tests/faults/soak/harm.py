@@ -35,6 +35,7 @@ class Harm:
     kills: list[Kill] = field(default_factory=list)
     exposed: int = 0
     """Jobs that may run again because of a harm: the slots of what was killed or cut off."""
+    _gone: list[Hand] = field(default_factory=list)
     _wake: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
     def fleet(self) -> None:
@@ -56,6 +57,7 @@ class Harm:
         self.exposed += SLOTS * max(1, len(children))
         self.kills.append(Kill(time.time_ns(), hand.pid, hand))
         hand.kill()
+        self._gone.append(hand)
         if children:
             self.site.supervise(CHILDREN, lease=LEASE, concurrency=SLOTS)
         else:
@@ -67,6 +69,15 @@ class Harm:
         self.exposed += SLOTS
         self.kills.append(Kill(time.time_ns(), pid, hand))
         hand.kill_child(pid)
+
+    def make_up(self) -> None:
+        """Replace the workers that a job took down."""
+        for hand in self.site.hands:
+            if hand.process.poll() is not None and hand not in self._gone:
+                self._gone.append(hand)
+                self.counts["workers taken down by a job"] += 1
+                self.exposed += SLOTS
+                self.site.hire(lease=LEASE, concurrency=SLOTS)
 
     def stop(self) -> None:
         """SIGSTOP of a worker for less than its lease, or for more."""

@@ -37,6 +37,8 @@ class Plan:
     kills: int
     seed: int
     go: bool = False
+    poison: int = 0
+    """Jobs that take down each process that runs them."""
 
     def harms(self, harm: Harm) -> dict[Callable[[], None], int]:
         """How often each harm is done; with Go beside ours the server lives.
@@ -102,7 +104,10 @@ class Sender:
         self.go: GoProducer | None = None
         self.fates: dict[str, Fate] = {}
         self.extra_runs = 0
-        self._harms = list(_spread(plan, harm))
+        self._harms = sorted(
+            [*_spread(plan, harm), *_spread_evenly(plan.poison, self._poison)],
+            key=lambda entry: entry[0],
+        )
         self._ended = 0
 
     def run(self) -> None:
@@ -120,6 +125,7 @@ class Sender:
         last, seen = time.monotonic(), -1
         while self._ended < len(self.fates) and time.monotonic() - last < STALLED:
             self._ended = until(self.here.ended, "the server")
+            self.harm.make_up()
             if self._ended != seen:
                 last, seen = time.monotonic(), self._ended
             time.sleep(0.2)
@@ -127,11 +133,18 @@ class Sender:
     def _look(self) -> None:
         self._ended = until(lambda: self.here.ended() + 1, "the server") - 1
         self.harm.tick()
+        self.harm.make_up()
         share = self._ended / self.plan.jobs
         while self._harms and (self._harms[0][0] <= share or self._ended >= len(self.fates) > 0):
             if self._harms[0][0] > share and len(self.fates) < self.plan.jobs:
                 break
             self._harms.pop(0)[1]()
+
+    def _poison(self) -> None:
+        load = Load(name=f"poison-{len(self.fates)}-")
+        load.alone(f"{load.name}job", "crash", fate=Fate.DEAD, how="kill")
+        load.send(self.here.server.url)
+        self.fates |= load.fates
 
     def _send(self, number: int) -> None:
         load = portion(self.plan, number)
@@ -155,6 +168,12 @@ def _spread(plan: Plan, harm: Harm) -> Iterator[tuple[float, Callable[[], None]]
     return iter(sorted(entries, key=lambda entry: entry[0]))
 
 
+def _spread_evenly(
+    count: int, step: Callable[[], None]
+) -> Iterator[tuple[float, Callable[[], None]]]:
+    return (((at + 1) / (count + 1), step) for at in range(count))
+
+
 def counted(plan: Plan, sender: Sender, seconds: float) -> dict[str, Any]:
     """What the run comes to."""
     here, harm = sender.here, sender.harm
@@ -166,6 +185,9 @@ def counted(plan: Plan, sender: Sender, seconds: float) -> dict[str, Any]:
     by_go: Any = here.conn.hgetall(f"runs:{QUEUE}")
     ran_in_go = sum(map(int, by_go.values()))
     children = [job_id for job_id in verdict.entered_twice if "." in job_id]
+    for job_id, fate in sender.fates.items():
+        if fate is Fate.DEAD:
+            runs[job_id] = 1  # it runs until it is convicted: no harm of ours is to blame
     again = runs.total() + ran_in_go - len(sender.fates) - sender.extra_runs
     times = sorted(recoveries(harm.kills, notes))
     # Go's worker counts its runs there, and keeps its results for ever.
