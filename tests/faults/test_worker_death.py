@@ -176,7 +176,7 @@ def test_row_06_a_death_while_burying_keeps_the_bytes(here: Site, moment: str) -
 @SLOW
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_row_06_a_death_while_parking_keeps_the_job(here: Site, moment: str) -> None:
-    load = Load().alone("stranger", "nobody knows me", fate=Fate.PARKED).plain(2)
+    load = Load().alone("stranger", "nobody-knows-me", fate=Fate.PARKED).plain(2)
     _dies_at(here, load, f"park:{moment}:1")
 
 
@@ -187,7 +187,11 @@ def test_row_06_a_death_while_unparking_keeps_the_job(here: Site, moment: str) -
     ignorant = here.hire(tasks="bad")[0]
     until(lambda: here.conn.scard(f"tq:pk:{{{QUEUE}}}") == 1, "a parked job")
     assert ignorant.stop() == 0
-    _dies_at(here, load.plain(0), f"unpark:{moment}:1")
+    victim = here.hire(fail=f"unpark:{moment}:1")[0]
+    assert victim.process.wait(timeout=60) == EXIT
+    here.hire()
+    until(lambda: here.conn.zcard("tq:res:success") == 1, "its end")
+    assert not here.finish(load)
 
 
 @SLOW
