@@ -13,9 +13,10 @@ from functools import partial
 from typing import NamedTuple
 
 from tasqueue.engine.context import LOGGER
+from tasqueue.engine.drain import Leftover
 from tasqueue.engine.notes import Notes
 from tasqueue.engine.process import UNFINISHED, Channel, Order
-from tasqueue.engine.server import Leftover, Server
+from tasqueue.engine.server import Server
 from tasqueue.sdk.app import App
 
 

@@ -87,6 +87,7 @@ class JobContext:
 
         Raises:
             Cancel: in a thread, when the attempt is over.
+            TypeError: ``data`` is no bytes.
         """
         if self._over and threading.get_ident() == self._thread:
             raise Cancel(f"this attempt is over: {self._over}")

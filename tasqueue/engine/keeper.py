@@ -1,4 +1,4 @@
-"""Background loops: beats, due jobs, rescue of the jobs of the dead, parked jobs, groups."""
+"""What goes on beside the workers: beats, due jobs, the jobs of the dead, parked jobs, groups."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ _PROMOTE: Final = 0.25
 _RESCUE: Final = 1.0
 _UNPARK: Final = 10.0
 _FENCE: Final = 0.1
+"""Seconds between looks for due jobs, dead workers, parked jobs, and whether the lease holds."""
 _AGAIN: Final = 0.5
 """Seconds between beats while the broker is away."""
 _SILENCE: Final = 0.75
 """Part of the lease after which a worker that cannot beat takes itself for dead."""
 _SWEEP: Final = 0.2
 _SWEEP_AT_REST: Final = 5.0
+"""Seconds between sweeps; the first grows to the second while they find nothing."""
 _ENDING: Final = 0.005
 """Seconds between looks (no thread may be started any more while the interpreter ends)."""
 
@@ -54,7 +56,7 @@ class Heart:
         return self._failed and at is not None and self._clock.monotonic() - at > self._limit
 
     def start(self) -> None:
-        """Start beating; the first beat registers."""
+        """Start beating, every quarter of the lease; the first beat registers."""
         self._thread.start()
 
     def beat_now(self) -> None:

@@ -207,9 +207,8 @@ class PlainLease(_Upkeep):
         try:
             delivery = coming.result()
         except BaseException:
-            del self._consumers[
-                queue
-            ]  # a consumer that raised is over: the next claim has a new one
+            # A consumer that raised is over: the next claim has a new one.
+            del self._consumers[queue]
             raise
         token = f"{next(self._turns)}:{self._id}"
         self._held[queue][token] = delivery

@@ -172,14 +172,17 @@ def _write(name: str, data: bytes) -> Plan[None]:
 
 
 def enqueue(job: Job, clock: Clock = SYSTEM) -> Plan[str]:
-    """Enqueue a job; returns its ID (Go: server.go, Enqueue)."""
+    """Enqueue a job; returns its ID (Go: server.go, Enqueue). Raises as `prepare` and `submit`."""
     prepared = prepare(job, clock)
     yield from submit((prepared,))
     return prepared.job_id
 
 
 def enqueue_many(jobs: Iterable[Job], clock: Clock = SYSTEM) -> Plan[list[str]]:
-    """Enqueue jobs in as few steps as the store allows; returns their IDs in order."""
+    """Enqueue jobs in as few steps as the store allows; returns their IDs in order.
+
+    All are checked before the first is sent. Raises as `prepare` and `submit`.
+    """
     prepared = [prepare(job, clock) for job in jobs]
     if prepared:
         yield from submit(prepared)

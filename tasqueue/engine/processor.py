@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_TURN: Final = 30
+"""Seconds that a job of an unknown task stays away at most."""
 _PATIENT_TURNS: Final = 8
 """Turns of an unknown task's job before its wait doubles: its own workers win some of each."""
 TURNS: Final = "n"

@@ -1,4 +1,4 @@
-"""Names to handlers, and queues to concurrency."""
+"""What a server knows: names to handlers, and queues to concurrency."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from tasqueue.core.timing import AT_ONCE, Backoff
 from tasqueue.engine.context import JobContext
 
 DEFAULT_CONCURRENCY: Final = 16
+"""Jobs at once on a queue; more where the machine has more processors."""
 
 Handler = Callable[[bytes, JobContext], Awaitable[None] | None]
 """``async def`` runs on the loop, ``def`` in a thread."""
 Callback = Callable[[JobContext], Awaitable[None] | None]
+"""Called on the loop, sync or async; what it raises is logged, and changes nothing."""
 ErrorCallback = Callable[[JobContext, BaseException], Awaitable[None] | None]
+"""The same, with what the handler raised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,10 @@ class TaskOpts:
     """How a task is run (Go: server.go, TaskOpts). Callbacks may be sync or async."""
 
     concurrency: int | None = None
-    """Jobs that run at once on the task's queue; None takes what the queue has, or 16."""
+    """Jobs that run at once on the task's queue.
+
+    None takes what the queue has, else 16, or one per processor if there are more.
+    """
     queue: str = DEFAULT_QUEUE
     success_cb: Callback | None = None
     processing_cb: Callback | None = None

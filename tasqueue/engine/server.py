@@ -32,10 +32,9 @@ from tasqueue.engine.signed import signed
 
 T = TypeVar("T")
 
-__all__ = ["Leftover", "Server", "ServerOpts", "Task", "TaskOpts"]
-
 _PAGE: Final = 100
 _LONGEST_PAGE: Final = 10_000
+"""Messages on a page of what waits, where the caller does not say, and at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +50,14 @@ class ServerOpts:
     signing: Signing | None = None
     """Keys to sign messages with; None neither signs nor checks."""
     clock: Clock = SYSTEM
+    """What tells the time; tests hand in one that they turn."""
 
 
 class Server:
     """Registers tasks, runs their jobs, enqueues and answers (Go: Server).
 
-    A producer is a server without tasks that is not started.
+    A producer is a server without tasks that is not started. All calls but `add_task` and `limit`
+    raise BackendUnavailable while a server is out of reach.
     """
 
     def __init__(self, opts: ServerOpts) -> None:
@@ -76,6 +77,7 @@ class Server:
         """Register a handler under a task's name, and list it in the store (Go: RegisterTask).
 
         Raises:
+            ConfigurationError: the task's or the queue's name is not usable.
             QueueConflict: the task's queue has another concurrency already.
         """
         task = Task(name=name, handler=handler, opts=opts or TaskOpts())
@@ -83,7 +85,7 @@ class Server:
         await (await self.open()).perform(self._record(task))
 
     def add_task(self, task: Task) -> None:
-        """Register a task; the store learns of it at `start`."""
+        """Register a task; the store learns of it at `start`. Raises as `register_task`."""
         self._registry.add(task)
 
     async def get_tasks(self) -> list[TaskRecord]:
@@ -93,15 +95,21 @@ class Server:
     # -- enqueue ---------------------------------------------------------------------------------
 
     async def enqueue(self, job: Job) -> str:
-        """Enqueue a job; returns its ID once the store has it (Go: Enqueue)."""
+        """Enqueue a job; returns its ID once the store has it (Go: Enqueue).
+
+        Raises:
+            ConfigurationError: a name, ID or schedule is not usable, or the job is too large.
+            EncodeError: a field holds what Go's type cannot.
+            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
+        """
         return await self._follow(plan.enqueue(job, self._opts.clock))
 
     async def enqueue_group(self, group: Group) -> str:
-        """Enqueue a group; returns its ID (Go: EnqueueGroup)."""
+        """Enqueue a group; returns its ID (Go: EnqueueGroup). Raises as `enqueue`."""
         return await self._follow(plan.enqueue_group(group, self._opts.clock))
 
     async def enqueue_chain(self, chain: Chain) -> str:
-        """Enqueue a chain; returns its ID (Go: EnqueueChain)."""
+        """Enqueue a chain; returns its ID (Go: EnqueueChain). Raises as `enqueue`."""
         return await self._follow(plan.enqueue_chain(chain, self._opts.clock))
 
     # -- ask -------------------------------------------------------------------------------------
@@ -123,7 +131,7 @@ class Server:
         return await self._follow(plan.get_result(job_id))
 
     async def get_pending(self, queue: str) -> list[JobMessage]:
-        """The waiting messages of a queue, youngest first."""
+        """The waiting messages of a queue, youngest first; scheduled ones do not count."""
         return (await self._follow(plan.get_pending(queue)))[0]
 
     async def get_pending_count(self, queue: str) -> int:
@@ -173,7 +181,8 @@ class Server:
     ) -> dict[str, int]:
         """Work on these queues only, with this many jobs at once on each, this grace and lease.
 
-        Returns the queues that `start` will work on, with their concurrency.
+        ``grace`` and ``lease_seconds`` are in seconds; None leaves them as they are. Returns the
+        queues that `start` will work on, with their concurrency.
         """
         self._registry.limit(queues, concurrency)
         if grace is not None:

@@ -15,7 +15,7 @@ from tasqueue.core.errors import BackendError, BackendUnavailable
 from tasqueue.core.ports import WorkerInfo
 from tasqueue.drivers.memory import MemoryStore
 from tasqueue.engine.clock import Clock
-from tasqueue.engine.server import Task
+from tasqueue.engine.registry import Task
 from tasqueue.results import MemoryResults
 
 Q = "rig"

@@ -33,8 +33,8 @@ class Doorbell:
     async def claim(self, asked: Command, worker_id: str) -> list[bytes]:
         """Send a CLAIM behind a move that waits up to 2 s for a job; returns the script's reply.
 
-        Only the script's reply says what is owned: what the
-        doorbell moved lies in the landing, where the script, this time or the next, takes it.
+        Only that reply says what is owned: what the doorbell moved lies in the landing, where the
+        script, this time or the next, takes it.
         """
         async with self._one_at_a_time:
             self._round = asyncio.get_running_loop().create_future()

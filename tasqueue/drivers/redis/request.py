@@ -54,11 +54,7 @@ class KeepOpts:
 
 
 def steps_of(request: object, keep: KeepOpts) -> Steps[Any]:
-    """Look up how to perform a request.
-
-    Raises:
-        Unsupported: a request that this store does not perform.
-    """
+    """Look up how to perform a request; `Pause` and `Sweep` are the store's own."""
     steps = _TABLE[type(request)](request, keep)
     if isinstance(request, Submit) and request.pushes:
         durability = strongest({push.durability for push in request.pushes})

@@ -29,6 +29,9 @@ class Hello(NamedTuple):
     grace: float
     """Seconds that running jobs get when it is told to stop."""
 
+    def __repr__(self) -> str:
+        return f"<Hello of queues {', '.join(self.queues)}>"  # the URL may hold a password
+
     def line(self) -> bytes:
         """Write it as one line."""
         return json.dumps(self).encode() + b"\n"

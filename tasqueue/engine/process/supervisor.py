@@ -22,6 +22,7 @@ _WATCH: Final = 0.25
 """Seconds between looks at what the children run, and how large they are."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 8.0
+"""Seconds before a process that died at its start is started again: doubled each time."""
 _STEADY: Final = 10.0
 """Seconds after which a child that dies did not die of its start."""
 _OVERTIME: Final = 5.0
