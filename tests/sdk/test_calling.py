@@ -95,3 +95,13 @@ def test_a_message_larger_than_the_limit_is_refused(app: App) -> None:
 
     with pytest.raises(LimitExceeded, match="reference"):
         take.delay("x" * (1 << 20))
+
+
+def test_arguments_are_in_no_repr(app: App) -> None:
+    @app.task(name="card.charge")
+    def charge(card: str) -> str:
+        return card
+
+    for work in (charge.s("4711"), charge.group([("4711",)]), charge.s("4711").then(charge)):
+        assert "card.charge" in repr(work)
+        assert "4711" not in repr((work, work.steps))

@@ -5,7 +5,7 @@ No clock: what "now" is comes in as a parameter.
 
 from tasqueue.core.timing.backoff import AT_ONCE, Backoff
 from tasqueue.core.timing.dialect import parse_schedule
-from tasqueue.core.timing.duration import format_duration, parse_duration
+from tasqueue.core.timing.duration import parse_duration
 from tasqueue.core.timing.moment import NS_PER_S, from_ns, span_from_ns, span_ns, to_ns
 from tasqueue.core.timing.schedule import CronSchedule, EverySchedule, Schedule
 
@@ -16,7 +16,6 @@ __all__ = [
     "CronSchedule",
     "EverySchedule",
     "Schedule",
-    "format_duration",
     "from_ns",
     "parse_duration",
     "parse_schedule",

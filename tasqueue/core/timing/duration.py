@@ -74,12 +74,3 @@ def _refusal(text: str) -> ScheduleError:
     shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     allowed = "numbers with a unit of ns, us, ms, s, m or h, such as 1h30m or 1.5s, to 292 years"
     return ScheduleError(f"duration {shown!r}: allowed are {allowed}")
-
-
-def format_duration(ns: int) -> str:
-    """Duration in hours, minutes and seconds that `parse_duration` reads back as ``ns``."""
-    seconds, rest = divmod(abs(ns), NS_PER_S)
-    hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
-    tail = f"{seconds}.{rest:09}".rstrip("0").rstrip(".") if rest else str(seconds)
-    parts = [(hours, f"{hours}h"), (minutes, f"{minutes}m"), (seconds or rest, f"{tail}s")]
-    return ("-" if ns < 0 else "") + ("".join(text for value, text in parts if value) or "0s")

@@ -44,3 +44,9 @@ def test_a_process_whose_supervisor_is_gone_stops_and_ends_even_if_it_is_stuck()
         told = process.stdout.read().split()
         assert process.wait() == 1
     assert told == [b"STOP", b"NOW", b"RETIRE", b"STOP"]
+
+
+def test_a_greeting_shows_no_password() -> None:
+    hello = Hello("redis://user:geheim@host/0", ("math",), 30.0, 10.0)
+    assert "math" in repr(hello)
+    assert "geheim" not in repr(hello)
