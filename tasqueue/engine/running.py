@@ -74,7 +74,7 @@ class Run:
             )  # fmt: skip
             await self._work(shared, announcing, Heart(lease, lease_seconds, self._clock))
         finally:
-            await cancelled([opening])
+            await cancelled([] if opening.done() else [opening])
             executor.close()
             self.ended.set()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasqueue import Job, JobContext, JobOpts, Server, ServerOpts
+from tasqueue import Job, JobContext, JobOpts, Server, ServerOpts, Unsupported
 from tasqueue.brokers import MemoryBroker
 from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.ports import Claim
@@ -231,6 +231,20 @@ async def test_a_stop_does_not_wait_for_a_broker_that_cannot_be_opened() -> None
     await until(lambda: away.calls["identity"])
     await server.stop()
     await started
+
+
+async def test_a_store_that_cannot_be_used_at_all_ends_the_start_with_its_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Refusing(FaultyStore):
+        async def identity(self) -> str:
+            raise Unsupported("not with this server")
+
+    refusing: Any = Refusing(MemoryBroker().store)
+    server = Server(ServerOpts(broker=MemoryBroker(refusing), results=MemoryResults()))
+    with pytest.raises(Unsupported, match="not with this server"):
+        await server.start()
+    assert caplog.text == ""
 
 
 async def test_a_server_without_tasks_waits_for_its_stop() -> None:
