@@ -43,6 +43,7 @@ class Equipment:
     executor: Executor
     clock: Clock
     notes: Notes
+    lease_seconds: float
     expiry_ms: int
     """How long records and results are kept where a task does not say; 0 is for ever."""
 

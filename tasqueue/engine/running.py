@@ -70,7 +70,8 @@ class Run:
             announcing = insist_aloud(lambda: announce(store), self._clock)
             shared = Equipment(
                 store=store, lease=lease, registry=self._registry, executor=executor,
-                clock=self._clock, notes=self._notes, expiry_ms=expiry_ms,
+                clock=self._clock, notes=self._notes, lease_seconds=lease_seconds,
+                expiry_ms=expiry_ms,
             )  # fmt: skip
             await self._work(shared, announcing, Heart(lease, lease_seconds, self._clock))
         finally:

@@ -20,8 +20,9 @@ from tasqueue.engine.processor import Equipment, Held, Processor
 class Worker:
     """Takes the jobs of one queue, as many at once as there are slots.
 
-    After any doubt (an error of the store, a lost lease) it asks the store what it holds, before
-    it claims again: a claim whose answer was lost is found there.
+    After any doubt (an error of the store, a lost lease), and once a lease in any case, it asks
+    the store what it holds before it claims again: a claim whose answer was lost is found there,
+    and so is one whose request the network delivered after its worker had given it up.
     """
 
     def __init__(self, queue: str, slots: int, shared: Equipment) -> None:
@@ -38,6 +39,8 @@ class Worker:
         self._prefetch = Prefetch(slots)
         self._ready: deque[Claim] = deque()
         self._claimed_at = 0.0
+        self._adopted_at = shared.clock.monotonic()
+        self._lease_seconds = shared.lease_seconds
         self._held: dict[str, Held] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._in_doubt = False
@@ -111,11 +114,12 @@ class Worker:
             await self._lease.release(self.queue, [claim.token for claim in late])
 
     async def _claim(self, wanted: int) -> list[Claim]:
-        if not self._in_doubt:
+        now = self._clock.monotonic()
+        if not self._in_doubt and now - self._adopted_at < self._lease_seconds:
             return await self._lease.claim(self.queue, wanted)
         # Asked before the store is: what ends meanwhile must not be taken for a lost claim.
         mine = {*self._jobs, *self.committer.tokens(), *(claim.token for claim in self._ready)}
-        self._in_doubt = False
+        self._in_doubt, self._adopted_at = False, now
         return [one for one in await self._lease.adopt(self.queue) if one.token not in mine]
 
     def _fill(self) -> None:
