@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar, overload
-
-from typing_extensions import Unpack
+from typing import Any, Final, Literal, Self, TypeVar, Unpack, overload
 
 from tasqueue.core.durability import ACK, Durability, check_durability
 from tasqueue.core.errors import ConfigurationError, DuplicateTask, JobError

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar, final, overload
-
-from typing_extensions import Unpack
+from typing import Any, Concatenate, ParamSpec, TypeVar, Unpack, final, overload
 
 from tasqueue.engine.context import JobContext
 from tasqueue.sdk.options import Settings, TaskOptions, task_settings
@@ -33,6 +31,9 @@ class TaskDecorator:
     ) -> None:
         self._make = make
         self._options = options
+
+    # A coroutine function is also a function that returns something: the checkers call that an
+    # overlap, and take the first overload that fits, as is meant here.
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]

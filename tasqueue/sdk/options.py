@@ -11,7 +11,7 @@ from tasqueue.core.durability import ACK, Durability, check_durability
 from tasqueue.core.errors import ConfigurationError
 from tasqueue.core.job import DEFAULT_QUEUE, JobOpts
 from tasqueue.core.limits import check_id, check_name
-from tasqueue.core.timing import Backoff, span_ns, to_ns
+from tasqueue.core.timing import NS_PER_S, Backoff, span_ns, to_ns
 
 Seconds = timedelta | float
 """A span: a timedelta, or a number of seconds."""
@@ -206,8 +206,7 @@ def _keeping(value: object) -> timedelta | None:
 def _backoff(value: object) -> Backoff:
     if isinstance(value, Backoff):
         return value
-    _span(value)
-    return Backoff.of(value)  # type: ignore[arg-type]
+    return Backoff.of(_span(value) / NS_PER_S)
 
 
 def _moment(value: object) -> int:

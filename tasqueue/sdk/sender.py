@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from typing_extensions import Unpack
+from typing import Any, Unpack
 
 from tasqueue.core.errors import ArgumentError
 from tasqueue.core.limits import check_name

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import Parameter
+from types import GenericAlias
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -119,7 +120,7 @@ class Shape:
     def _type_of(self, parameter: Parameter) -> Any:
         hint = self._hints.get(parameter.name, Any)
         if parameter.kind is Parameter.VAR_POSITIONAL:
-            return list[hint]  # type: ignore[valid-type]
+            return GenericAlias(list, (hint,))
         return hint
 
     def _reader(self, name: str, hint: Any) -> Reader:

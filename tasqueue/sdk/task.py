@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
-
-from typing_extensions import Unpack
+from typing import Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
 from tasqueue.core.errors import ArgumentError, JobError
 from tasqueue.core.job import Job
