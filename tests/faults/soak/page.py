@@ -63,6 +63,8 @@ def write_page() -> None:
     text += "".join(f"| {name} | {count:,} |\n" for name, count in sorted(harm.items()))
     for run in runs:
         beside = ", a Go worker and producer beside ours" if run["go"] else ""
+        if run.get("poison"):
+            beside += f", {run['poison']} jobs that kill their process"
         text += f"\n## {run['sent']:,} jobs, {run['kills']} kills, seed {run['seed']}{beside}\n\n"
         text += "| | |\n| --- | ---: |\n"
         text += "".join(f"| {label} | {_shown(run[name])} |\n" for name, label in _ROWS.items())
