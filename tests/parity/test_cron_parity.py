@@ -167,7 +167,7 @@ MOMENTS = st.one_of(
         st.sampled_from(DAYS),
         _SHIFT,
     ),
-    st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(unix_ns),  # noqa: DTZ001
+    st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(unix_ns),  # noqa: DTZ001 -- bounds are naive
 )
 
 

@@ -204,7 +204,7 @@ def test_a_pydantic_model_is_checked_by_pydantic_with_its_path() -> None:
 
 
 def test_unannotated_parameters_take_plain_json() -> None:
-    def loose(a, b=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def loose(a, b=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 -- the case
         return a, b
 
     assert arrived(loose, {"x": [1, None]}, b=True).kwargs == {"a": {"x": [1, None]}, "b": True}
@@ -271,7 +271,7 @@ def test_an_annotation_that_json_cannot_tell_apart_is_refused_by_name() -> None:
 
 
 def test_an_annotation_that_is_not_there_at_run_time_is_named() -> None:
-    def unresolved(a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    def unresolved(a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821 -- the case
 
     with pytest.raises(ConfigurationError, match=r"Nowhere.*TYPE_CHECKING"):
         bind(shape_of(unresolved), (1,), {})
