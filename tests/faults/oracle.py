@@ -17,6 +17,8 @@ KEPT: Final = ("tq:task:", "tq:tasks", "tq:sq:", "tq:res:success", "tq:res:faile
 """What may stay without an expiry when all work is done."""
 KEPT_WITH_THE_DEAD: Final = ("tq:dl:", "tq:dx:", "tq:pk:")
 """What may stay as long as there are dead or parked jobs."""
+UNDECODABLE: Final = "undecodable "
+"""What the oracle calls bytes that are no message; among the dead they are in their place."""
 RSS_LIMIT: Final = 400 << 20
 """Bytes of memory of one worker process, far above what any of these loads needs."""
 
@@ -53,7 +55,7 @@ def _ids(bodies: Iterable[bytes]) -> list[str]:
         try:
             found.append(decode_job(body).id)
         except DecodeError:
-            found.append(f"undecodable {body[:20]!r}")
+            found.append(f"{UNDECODABLE}{body[:20]!r}")
     return found
 
 
@@ -123,6 +125,7 @@ def judge(
         elif where[0] != fate.value:
             verdict.misplaced[job_id] = where[0]
     known = found.completed | found.failed | found.dead | found.parked | set(found.pending)
+    known -= {job_id for job_id in found.dead if job_id.startswith(UNDECODABLE)}
     verdict.strangers = sorted(known - set(fates))
     if witness is not None:
         verdict.completed_twice = witness.completed_twice()
