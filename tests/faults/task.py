@@ -23,15 +23,20 @@ def _of(payload: bytes) -> dict[str, Any]:
     return found
 
 
-async def work(payload: bytes, ctx: JobContext) -> None:
-    """Take ``ms`` milliseconds."""
+async def _take(payload: bytes) -> None:
     if ms := _of(payload).get("ms"):
         await asyncio.sleep(ms / 1000)
+
+
+async def work(payload: bytes, ctx: JobContext) -> None:
+    """Take ``ms`` milliseconds."""
+    await _take(payload)
     ctx.save(payload)
 
 
 async def flaky(payload: bytes, ctx: JobContext) -> None:
     """Fail the first ``n`` attempts."""
+    await _take(payload)
     if ctx.meta.retried < _of(payload)["n"]:
         raise RuntimeError("not yet")
     ctx.save(payload)
@@ -39,6 +44,7 @@ async def flaky(payload: bytes, ctx: JobContext) -> None:
 
 async def bad(payload: bytes, ctx: JobContext) -> None:
     """Fail always."""
+    await _take(payload)
     raise RuntimeError("never")
 
 
