@@ -79,15 +79,15 @@ def check_job(job: Job) -> Job:
     return job
 
 
-def check_size(what: str, body: bytes) -> bytes:
+def check_size(what: str, body: bytes, limit: int = MAX_MESSAGE) -> bytes:
     """Return ``body`` if it is small enough to be enqueued.
 
     Raises:
-        LimitExceeded: it is larger than `MAX_MESSAGE` bytes.
+        LimitExceeded: it is larger than ``limit`` bytes.
     """
-    if len(body) > MAX_MESSAGE:
+    if len(body) > limit:
         msg = (
-            f"{what} is {len(body):,} bytes, the limit is {MAX_MESSAGE:,}: "
+            f"{what} is {len(body):,} bytes, the limit is {limit:,}: "
             "store the data elsewhere and pass a reference"
         )
         raise LimitExceeded(msg)

@@ -10,6 +10,7 @@ from tasqueue.core import lifecycle
 from tasqueue.core.errors import BackendError, BackendRejected, EncodeError
 from tasqueue.core.job import JobStatus
 from tasqueue.core.lifecycle import TURN, Decision, Finish, recorded
+from tasqueue.core.limits import MAX_DECODE
 from tasqueue.core.ports import Answer, Claim, Lease, Mark, Settlement
 from tasqueue.core.wire import encode_job
 from tasqueue.engine.context import LOGGER
@@ -46,7 +47,9 @@ def settlement(
         made.member = lifecycle.membership(message.job)
         made.closes = lifecycle.closes(message.job)
     else:
-        made.again = push(decision.entry, now_ns)._replace(record=made.record)
+        # It came out of the queue: a Go producer, who knows no limit, may have put it there.
+        back = push(decision.entry, now_ns, limit=MAX_DECODE)
+        made.again = back._replace(record=made.record)
     return made
 
 

@@ -24,7 +24,7 @@ from tasqueue.core.errors import (
 )
 from tasqueue.core.group import Group, GroupMessage, GroupMeta, roll_up, unfinished
 from tasqueue.core.job import FINAL_STATUSES, Job, JobMessage, JobOpts, JobStatus
-from tasqueue.core.limits import MAX_GROUP_WRITTEN, check_id, check_job, check_size
+from tasqueue.core.limits import MAX_GROUP_WRITTEN, MAX_MESSAGE, check_id, check_job, check_size
 from tasqueue.core.ports import (
     CHAIN_KEY,
     GROUP_KEY,
@@ -99,8 +99,8 @@ def new_id() -> str:
 # -- enqueue -------------------------------------------------------------------------------------
 
 
-def push(entry: lifecycle.Entry, now_ns: int, *, call: str = "") -> Push:
-    """Write a message and its ``queued`` record out."""
+def push(entry: lifecycle.Entry, now_ns: int, *, call: str = "", limit: int = MAX_MESSAGE) -> Push:
+    """Write a message of at most ``limit`` bytes and its ``queued`` record out."""
     message = entry.message
     if call and entry.due_ns is not None:
         ext = message.job.ext | {lifecycle.TURN: call}
@@ -110,7 +110,9 @@ def push(entry: lifecycle.Entry, now_ns: int, *, call: str = "") -> Push:
         queue=message.meta.queue,
         job_id=message.meta.id,
         record=encode_job(record),
-        body=check_size(f"job {message.meta.id} of task {message.job.task!r}", encode_job(message)),
+        body=check_size(
+            f"job {message.meta.id} of task {message.job.task!r}", encode_job(message), limit
+        ),
         due_ns=entry.due_ns,
         call=call,
         durability=message.job.opts.durability,

@@ -209,6 +209,35 @@ async def test_an_unknown_task_of_another_program_goes_back_until_that_one_takes
     assert (await site.server.get_job(name)).meta.retried == 0
 
 
+def _large(task: str, job_id: str) -> bytes:
+    """A message that only another producer sends: Go knows no limit."""
+    opts = JobOpts(id=job_id, queue=Q, max_retries=1)
+    meta = Meta(job_id, queue=Q, max_retry=1)
+    return encode_job(JobMessage(meta, Job.create(task, b"x" * 1_500_000, opts)))
+
+
+async def test_a_message_above_the_limit_that_came_from_the_queue_may_go_back_to_it(
+    site: Site,
+) -> None:
+    """Retried, or of a task that only Go knows: the limit is for what enters a queue."""
+
+    async def second_time(payload: bytes, ctx: JobContext) -> None:
+        if ctx.attempt == 1:
+            raise ValueError
+
+    await site.add("second_time", second_time)
+    other = Server(ServerOpts(broker=site.broker, results=site.results))
+    await other.register_task("theirs", site.note, TaskOpts(queue=Q))
+    await site.broker.enqueue(_large("second_time", "again"), Q)
+    await site.broker.enqueue(_large("theirs", "theirs"), Q)
+    site.start()
+    assert await site.end("again") == "successful"
+    await until(lambda: site.is_waiting("theirs"))
+    await site.add("theirs", site.note)
+    assert await site.end("theirs") == "successful"
+    assert not await site.dead()
+
+
 @pytest.mark.parametrize(
     "body", [b"\xc1 no message", b"", encode_job(JobMessage(Meta("x"), NIL_JOB))]
 )
