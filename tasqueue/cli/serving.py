@@ -47,7 +47,7 @@ def _code(left: Leftover) -> int:
 
 def _end_under(left: Leftover) -> None:
     """End the process at once: Python's own end, and the loop's, would wait for what runs on."""
-    LOGGER.warning("%d jobs that were given back still run: ending under them", left.running)
+    LOGGER.warning("%d jobs that are over still run: ending under them", left.running)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -30,8 +30,8 @@ class Leftover(NamedTuple):
     """What a server that has stopped could not put in order."""
 
     running: int = 0
-    """Jobs that run on though they were given back, in threads or taking no notice of being
-    cancelled: end the process with `os._exit`."""
+    """Jobs that run on though they timed out or were given back, in threads or taking no notice of
+    being cancelled: end the process with `os._exit`."""
     held: int = 0
     """Queues where it could not sign off: others get its jobs there when the lease has run out."""
 

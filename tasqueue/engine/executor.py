@@ -65,11 +65,13 @@ class Executor:
             await _callback(callback, ctx, error)
         return replace(outcome, result=ctx.saved)
 
-    async def vacated(self, ctx: JobContext) -> None:
-        """Wait for the thread of an attempt that is over: its slot is not free before."""
+    def when_vacated(self, ctx: JobContext, call: Callable[[], None]) -> bool:
+        """Call back when the thread of an attempt that is over has ended; False if it has."""
         thread = self._threads.get(ctx)
-        if thread is not None:
-            await asyncio.wait([thread])
+        if thread is None:
+            return False
+        thread.add_done_callback(lambda _: call())
+        return True
 
     def close(self) -> None:
         """Take no more calls; threads that still run are not waited for."""

@@ -91,7 +91,6 @@ class Processor:
         ctx = held.ctx = self._context(message)
         held.awaited = task.is_async
         await self._known(held, message, task=task, ctx=ctx)
-        await self._shared.executor.vacated(ctx)
 
     async def bury(self, claim: Claim, reason: str) -> None:
         """Keep bytes that cannot be worked on, and say why."""

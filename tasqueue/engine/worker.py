@@ -43,6 +43,7 @@ class Worker:
         self._lease_seconds = shared.lease_seconds
         self._held: dict[str, Held] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._overdue = 0
         self._in_doubt = False
         self._lost = False
         self._stopping = False
@@ -84,15 +85,19 @@ class Worker:
             await self._lease.release(self.queue, tokens)
             self._ready.clear()
 
+    @property
+    def _free(self) -> int:
+        """Slots in which nothing runs: neither a job, nor the thread of one that timed out."""
+        return self._slots - len(self._jobs) - self._overdue
+
     def _room(self) -> int:
         """How many jobs to claim: for the free slots, and what these will run in a moment.
 
         Nothing while claimed ones still wait. What is settled and not yet answered takes room too.
         """
-        free = self._slots - len(self._jobs)
-        if free < 1 or self._ready:
+        if self._free < 1 or self._ready:
             return 0
-        return free + self._prefetch.ahead - self.committer.backlog
+        return self._free + self._prefetch.ahead - self.committer.backlog
 
     async def _rest(self) -> None:
         """Wait for room. What has waited behind full slots for too long goes back: others are free.
@@ -123,7 +128,7 @@ class Worker:
         return [one for one in await self._lease.adopt(self.queue) if one.token not in mine]
 
     def _fill(self) -> None:
-        while self._ready and len(self._jobs) < self._slots and not (self._stopping or self._lost):
+        while self._ready and self._free > 0 and not (self._stopping or self._lost):
             held = Held(self._ready.popleft())
             self._held[held.claim.token] = held
             self._begin(held.claim, self._processor.process(held))
@@ -131,7 +136,7 @@ class Worker:
     # -- what runs -------------------------------------------------------------------------------
 
     async def finished(self) -> None:
-        """Wait for the running jobs."""
+        """Wait for the running jobs, not for the threads of those that timed out."""
         while self._jobs:
             await asyncio.wait(list(self._jobs.values()))
 
@@ -188,6 +193,15 @@ class Worker:
             if held is not None:
                 text = f"the worker failed over it: {type(error).__name__}: {error}"
                 self._begin(claim, self._processor.bury(claim, text))
+        if held is not None and held.ctx is not None:
+            self._overdue += self._executor.when_vacated(held.ctx, self._vacated)
+        self._slot_freed()
+
+    def _vacated(self) -> None:
+        self._overdue -= 1
+        self._slot_freed()
+
+    def _slot_freed(self) -> None:
         self._fill()
         if not self._ready:
             self._freed.set()

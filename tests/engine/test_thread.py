@@ -45,6 +45,23 @@ async def test_a_slot_is_not_free_while_the_thread_of_a_timed_out_job_runs(
     assert began.is_set()
 
 
+async def test_a_stop_does_not_wait_for_the_thread_of_a_job_that_timed_out(
+    door: threading.Event,
+) -> None:
+    """Its outcome is settled, and nothing can end it but the end of the process."""
+    rig = Rig(grace=float("inf"))
+
+    def blocking(payload: bytes, ctx: JobContext) -> None:
+        door.wait()
+
+    rig.add("blocking", blocking)
+    async with rig.running():
+        late = await rig.send("blocking", timeout=timedelta(milliseconds=20))
+        await until(lambda: rig.is_("failed", late))
+    assert rig.server.leftover.running == 1
+    assert not rig.memory.held
+
+
 async def test_a_thread_whose_time_is_over_is_told_at_its_next_save(door: threading.Event) -> None:
     rig, told = Rig(), list[object]()
 
