@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tasqueue.core import lifecycle
-from tasqueue.core.errors import BackendError, BackendRejected, EncodeError
+from tasqueue.core.errors import BackendError, BackendRejected, BackendUnavailable, EncodeError
 from tasqueue.core.job import JobStatus
 from tasqueue.core.lifecycle import TURN, Decision, Finish, recorded
 from tasqueue.core.limits import MAX_DECODE
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tasqueue.engine.clock import Clock
 
 _BATCH: Final = 100
+"""Settlements that are sent together; half as many after each answer that did not come in time."""
 _PATIENCE: Final = 0.2
 """Seconds between tries while the store is out of reach, or a key has the wrong type."""
 
@@ -78,6 +79,7 @@ class Committer:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._size = _BATCH
         self._alone = 0
 
     @property
@@ -123,12 +125,15 @@ class Committer:
         self._work.set()
 
     async def _settle(self) -> None:
-        batch = self._waiting[: 1 if self._alone else _BATCH]
+        batch = self._waiting[: 1 if self._alone else self._size]
         if not batch:
             return
         self._alone = max(0, self._alone - 1)
         try:
             answers = await self._lease.settle(self._queue, batch)
+        except BackendUnavailable:
+            self._size = max(1, min(self._size, len(batch)) // 2)
+            raise
         except BackendRejected:
             # Each alone, and the refused one last: the others get through.
             if len(batch) == 1:
@@ -136,6 +141,7 @@ class Committer:
             else:
                 self._alone = len(batch)
             raise
+        self._size = min(_BATCH, 2 * self._size)
         again = [one for one, said in zip(batch, answers, strict=True) if said is Answer.BAD_KEY]
         del self._waiting[: len(batch)]
         self._waiting += again  # last, so that however many they are the others get through

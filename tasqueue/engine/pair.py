@@ -148,7 +148,8 @@ class PairLease:
             await submit(Submit(named, again=True), self._broker, self._results)
         if one.result is not None:
             await self._results.set(one.job_id, one.result)
-        await self._results.set(JOB_KEY + one.job_id, one.record)
+        if one.again is None:  # else it was written before the message, whose end may follow soon
+            await self._results.set(JOB_KEY + one.job_id, one.record)
         if one.listing == "success":
             await self._results.set_success(one.job_id)
         elif one.listing:

@@ -47,6 +47,16 @@ class LeaseContract:
         for lease in (one, two):
             await lease.end(Q)
 
+    async def test_all_that_is_held_is_told_oldest_first_however_much_it_is(
+        self, store: Any
+    ) -> None:
+        lease = await registered(store)
+        names = [f"job-{n}" for n in range(50)]
+        await submit(store, *names)
+        assert len(await lease.claim(Q, 50)) == 50
+        assert bodies(await lease.adopt(Q)) == [name.encode() for name in names]
+        await lease.end(Q)
+
     async def test_a_claim_waits_for_a_job(self, store: Any) -> None:
         lease = await registered(store)
         claiming = asyncio.create_task(lease.claim(Q, 5))

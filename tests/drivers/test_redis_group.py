@@ -281,6 +281,15 @@ def test_a_sweep_finds_what_go_ended_and_closes_what_go_called(redis: Redis) -> 
     assert redis.results() is None
 
 
+def test_a_sweep_takes_no_earlier_life_of_a_job_for_its_end(redis: Redis) -> None:
+    redis.go_ends("a", "b", "c")
+    redis.open("a", "b>c")
+    redis.submit("a", "b")
+    redis.look()
+    assert redis.client.lrange(Q, 0, -1) == [push("b").body, push("a").body]
+    assert redis.results() == [None, None]
+
+
 def test_a_sweep_takes_no_record_for_an_end_that_it_cannot_read(redis: Redis) -> None:
     redis.open("a")
     redis.submit("a")

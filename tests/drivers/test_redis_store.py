@@ -48,6 +48,16 @@ async def test_forgetting_a_job_forgets_no_other(store: RedisStore, redis_client
     assert redis_client.zrange("tq:res:failed", 0, -1) == [b"1"]
 
 
+async def test_a_first_request_that_arrives_after_its_repeat_is_the_same_call(
+    store: RedisStore, redis_client: Any
+) -> None:
+    """The client gave up and sent again; the network still had the first packet."""
+    sent = [push("a"), push("b")._replace(call="chosen by the user")]
+    assert await store.perform(Submit(sent, again=True)) == [True, True]
+    assert await store.perform(Submit(sent)) == [False, False]
+    assert redis_client.llen(Q) == 2
+
+
 async def test_expiry_and_meta_expiry_are_those_of_go(redis_url: str, redis_client: Any) -> None:
     keep = KeepOpts(expiry_ms=60_000, meta_expiry_ms=60_000)
     store = RedisStore(Address.from_url(redis_url), keep)

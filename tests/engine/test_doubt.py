@@ -496,3 +496,26 @@ async def test_jobs_whose_claim_was_answered_while_cut_off_run_once_the_worker_i
         rig.store.fail("beat", times=0)
         await rig.ended(*names)
     assert rig.runs == dict.fromkeys(names, 1)
+
+
+async def test_on_a_line_that_large_batches_do_not_get_through_smaller_ones_do(rig: Rig) -> None:
+    """Answers to more than two results at once never come in time."""
+    lease_of = rig.store.lease
+
+    def lease(worker: Any) -> Any:
+        made = lease_of(worker)
+        through = made.settle
+
+        async def slow(queue: str, settlements: Any) -> list[Answer]:
+            if len(settlements) > 2:
+                raise BackendUnavailable("no reply within 5 s")
+            return list(await through(queue, settlements))
+
+        made.settle = slow
+        return made
+
+    rig.store.lease = lease
+    names = [await rig.send("quick") for _ in range(16)]
+    async with rig.running():
+        await rig.ended(*names)
+    assert rig.runs == dict.fromkeys(names, 1)

@@ -46,10 +46,12 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "reap leaves no tombstone": ("reap", "redis.call('ZADD', tb, 'NX', now, wid)", ""),
     "reap leaves the beat": ("reap", "redis.call('HDEL', hb, wid)", ""),
     "enqueue ignores its call token": (
-        "enqueue", "redis.call('EXISTS', 'tq:eq:' .. call) == 1", "false",
+        "enqueue", "redis.call('EXISTS', trace) == 1",
+        "call == '' and redis.call('EXISTS', trace) == 1",
     ),
     "enqueue does not check a repeat": (
-        "enqueue", "again and redis.call('EXISTS', RES .. 'job:msg:' .. id) == 1", "false",
+        "enqueue", "redis.call('EXISTS', trace) == 1",
+        "call ~= '' and redis.call('EXISTS', trace) == 1",
     ),
     "enqueue keeps the token by job": ("enqueue", "'tq:eq:' .. call", "'tq:eq:' .. id"),
     "park drops": ("park", "redis.call('LPUSH', KEYS[3], raw)", ""),

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 PATIENCE: Final = 5.0
 """Seconds for one exchange of those who never give up; others have `TIMEOUT`."""
+_SLOWEST: Final = 10_000
+"""Bytes a second of a line that still counts as one: what is large gets more time to be sent."""
 _IDLE: Final = 0.01
 """Seconds after which a connection is looked at before it is used again."""
 _TOGETHER: Final = 200
@@ -61,7 +63,8 @@ class Line:
         server that is away is left alone for a while before it is tried again.
 
         Raises:
-            BackendUnavailable: no connection, or no reply within ``patience`` seconds.
+            BackendUnavailable: no connection, or no reply within ``patience`` seconds and those
+                that a slow line needs for the packet.
         """
         patience = patience or self._patience
         packet = packet or self.calls.written(commands)
@@ -88,7 +91,7 @@ class Line:
         try:
             if not await self.is_fresh():
                 await self._connect()
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience + len(packet) / _SLOWEST):
                 await self._wire.send_packed_command([packet], check_health=False)
                 replies = [await self._reply() for _ in range(count)]
             self._used_at = time.monotonic()

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from tasqueue.core.ports import Answer, Claim, Mark, Settlement
 from tasqueue.drivers.redis import settlement
-from tasqueue.drivers.redis.command import Command, ask, call, command, portions
+from tasqueue.drivers.redis.command import Command, Steps, ask, call, command, portions
 from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
 
 if TYPE_CHECKING:
     from tasqueue.drivers.redis.aio import AsyncDriver
 
 
+_AT_ONCE: Final = 16
+"""Jobs that one exchange reads; each may have a megabyte."""
 GUILTY: Final = "dead: each time that this job ran alone, the process that ran it died"
 """Why a convicted job has failed."""
 
@@ -27,8 +29,9 @@ class Holding:
 
     async def adopt(self, queue: str) -> list[Claim]:
         """All jobs that this worker holds according to the server, oldest first."""
-        (flat,) = await self._driver.run(ask(command("HGETALL", queue_keys(queue).held(self._id))))
-        return sorted(claims(flat), key=_sequence)
+        return sorted(
+            await self._driver.run(_held(queue_keys(queue).held(self._id))), key=_sequence
+        )
 
     async def release(self, queue: str, tokens: Sequence[str]) -> int:
         """Give unstarted jobs back, oldest first, to the old end; returns how many."""
@@ -75,6 +78,18 @@ def release(keys: QueueKeys, worker_id: str, tokens: Sequence[str]) -> Command:
     """Build the call of RELEASE."""
     names = (keys.queue, keys.held(worker_id), keys.suspects, keys.convicts)
     return call("release", names, tokens)
+
+
+def _held(name: str) -> Steps[list[Claim]]:
+    """Read what is held, a few jobs an exchange: on a slow line each of them gets through."""
+    (tokens,) = yield from ask(command("HKEYS", name))
+    found: list[Claim] = []
+    for start in range(0, len(tokens), _AT_ONCE):
+        part = tokens[start : start + _AT_ONCE]
+        (bodies,) = yield from ask(command("HMGET", name, *part))
+        pairs = zip(part, bodies, strict=True)
+        found += [Claim(token.decode("ascii"), body) for token, body in pairs if body is not None]
+    return found
 
 
 def claims(flat: Sequence[bytes]) -> list[Claim]:

@@ -42,6 +42,9 @@ from tasqueue.drivers.redis.group import group_results, open_group
 from tasqueue.drivers.redis.inspection import parked, workers
 from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, queue_keys
 
+LONGEST_CALL: Final = 900_000
+"""Milliseconds that records live at least, so that a late or repeated enqueue finds them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepOpts:
@@ -92,16 +95,16 @@ def _submit(request: Submit, _keep: KeepOpts) -> Steps[list[bool]]:
     for at, (queue, portion) in enumerate(calls, len(seals) - len(calls)):
         # A call after the other: a lost answer leaves the rest of them unsent.
         pushes = [push for _, push in portion]
-        enqueue = _enqueue(queue, pushes, seals[at] if at >= 0 else (), again=request.again)
+        enqueue = _enqueue(queue, pushes, seals[at] if at >= 0 else ())
         (answers,) = yield from ask(enqueue)
         for (place, _), answer in zip(portion, answers, strict=True):
             pushed[place] = answer == 1
     return pushed
 
 
-def _enqueue(queue: str, pushes: Sequence[Push], seals: Sequence[str], *, again: bool) -> Command:
+def _enqueue(queue: str, pushes: Sequence[Push], seals: Sequence[str]) -> Command:
     keys = queue_keys(queue)
-    args: list[Arg] = ["1" if again else "", len(seals), *seals]
+    args: list[Arg] = [len(seals), *seals]
     for push in pushes:
         due = "" if push.due_ns is None else push.due_ns
         args += (push.job_id, push.call, due, push.record, push.body)

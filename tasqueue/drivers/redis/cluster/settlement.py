@@ -4,7 +4,7 @@ Ownership; then what a job releases, once a message of its own; then its record,
 then that its bytes are decided; the acknowledgement last. A crash in between runs the handler
 again and changes nothing else. What one server does in a step has gaps here: a worker that is
 taken for dead between the first step and the last has written its record, and may, if it stood
-still for a quarter of an hour, release its children a second time.
+still for a quarter of an hour after another worker ended the job, release its children again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import JOB_KEY, Answer, Mark, Push, Settlement
-from tasqueue.drivers.redis.cluster.request import Parcel, parcel, put_calls, records
+from tasqueue.drivers.redis.cluster.request import parcel, put_calls, records
 from tasqueue.drivers.redis.command import Arg, Command, Steps, ask, call, command, portions
 from tasqueue.drivers.redis.error import WrongType
 from tasqueue.drivers.redis.keys import RESULT, QueueKeys
-from tasqueue.drivers.redis.request import put
+from tasqueue.drivers.redis.request import LONGEST_CALL, put
 from tasqueue.drivers.redis.settlement import saved
 
 _DAY: Final = 86_400
@@ -31,14 +31,11 @@ class _Job:
     def __init__(self, one: Settlement, raw: bytes | None) -> None:
         self.one = one
         self.answer: Answer | None = None
-        pushes = one.pushes if one.again is None else (one.again,)
+        self.pushes: Sequence[Push] = one.pushes
+        if one.again is not None:
+            self.pushes = (one.again._replace(record=one.record),)
         name = hashlib.sha1(raw or b"", usedforsecurity=False).hexdigest()
-        self.parcels = [parcel(push, f"{name}:{i}") for i, push in enumerate(pushes)]
-
-    @property
-    def queued(self) -> Sequence[Push]:
-        """What it releases that has a record of its own to write."""
-        return self.one.pushes if self.one.again is None else ()
+        self.parcels = [parcel(push, f"{name}:{i}") for i, push in enumerate(self.pushes)]
 
     def spoilt(self, reply: Any) -> None:
         """Note a key of the wrong type; any other error is raised."""
@@ -101,8 +98,11 @@ def _open(jobs: Sequence[_Job]) -> list[_Job]:
 
 
 def _release(jobs: Sequence[_Job]) -> Steps[None]:
-    """Records of the children, then their messages, once each."""
-    for sets in records(push for job in _open(jobs) for push in job.queued):
+    """Records of what is released, then the messages, once each.
+
+    The record of a next attempt comes first too: written later it could replace its end's.
+    """
+    for sets in records(push for job in _open(jobs) for push in job.pushes):
         yield from ask(*sets)
     owner: dict[int, _Job] = {id(one): job for job in _open(jobs) for one in job.parcels}
     parcels = [one for job in _open(jobs) for one in job.parcels]
@@ -134,7 +134,8 @@ def _written(one: Settlement, now_ns: int) -> Iterator[Command]:
         yield put(one.job_id, result, one.ttl_ms)
     elif not has and one.ttl_ms and one.again is None:
         yield command("PEXPIRE", RESULT + one.job_id, one.ttl_ms)
-    yield put(JOB_KEY + one.job_id, one.record, one.ttl_ms if one.again is None else 0)
+    if one.again is None:
+        yield put(JOB_KEY + one.job_id, one.record, one.ttl_ms and max(one.ttl_ms, LONGEST_CALL))
     if one.listing:
         yield command("ZADD", RESULT + one.listing, now_ns, one.job_id)
 
@@ -142,7 +143,7 @@ def _written(one: Settlement, now_ns: int) -> Iterator[Command]:
 def _acknowledge(
     keys: QueueKeys, worker_id: str, jobs: Sequence[_Job], *, now_ns: int
 ) -> Steps[None]:
-    """Let go of the jobs; the tokens of their children are of no use any more then."""
+    """Let go of the jobs. The tokens of what they released stay: a zombie may come back."""
     done = _open(jobs)
     if not done:
         return
@@ -155,7 +156,3 @@ def _acknowledge(
         job.spoilt(reply)
         if job.answer is None:
             job.answer = Answer.APPLIED if reply[i] == 1 else Answer.FENCED
-    spent: list[Parcel] = [
-        one for job in done if job.answer == Answer.APPLIED for one in job.parcels
-    ]
-    yield from ask(*[command("DEL", one.key) for one in spent])

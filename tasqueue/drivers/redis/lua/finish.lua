@@ -1,7 +1,8 @@
 -- FINISH: the end of a job in one step: released jobs, group, result, record, success or failed
 -- list, acknowledgement. Keeps true: only the holder of the token can finish; everything happens
 -- once a token, and once for the message's bytes where copies may exist; bytes for the dead letters
--- get there in the same step.
+-- get there in the same step. Records live for 15 minutes at least, so that a repeated or late
+-- ENQUEUE finds them.
 -- KEYS if hb dl dx cr   ARGV wid now(ns), then per job:
 --   token id once listing('success'|'failed'|'') record has('1' a result, '' none, '-' never
 --   touch that key) result ttl(ms, 0 = for ever) dead member(group ID or '')
@@ -57,7 +58,7 @@ while i <= #ARGV do
     elseif ARGV[i + 5] == '' and ttl > 0 then
       redis.call('PEXPIRE', RES .. id, ttl)                -- what an earlier attempt saved
     end
-    keep(RES .. 'job:msg:' .. id, ARGV[i + 4], ttl)
+    keep(RES .. 'job:msg:' .. id, ARGV[i + 4], ttl > 0 and math.max(ttl, 900000) or 0)
     if listing ~= '' then redis.call('ZADD', RES .. listing, now, id) end
     if closes ~= '' then close_group(closes) end
     if dead ~= '' then

@@ -1,6 +1,7 @@
 -- GROUP_OPEN: makes members of a group known, chunk by chunk. Keeps true: each chunk counts once
 -- however often it is sent; a group that is never sealed goes by itself after a day. A group without
--- members is complete, and calls its callback.
+-- members is complete, and calls its callback. What an earlier job under the ID of a member left
+-- behind is gone: the sweep must not take it for this one's end.
 -- KEYS the group's   ARGV gid start(members known before this chunk) size(of the group)
 --   n(fields and values) field value … member …
 -- Reply: how many members were added.
@@ -26,6 +27,9 @@ if has['ok:id'] then redis.call('SET', RES .. 'job:msg:' .. has['ok:id'], has['o
 for i = first, #ARGV do
   redis.call('RPUSH', g .. ':m', ARGV[i])
   redis.call('SADD', g .. ':p', ARGV[i])
+  for id in string.gmatch(ARGV[i], '[^>]+') do
+    redis.call('DEL', RES .. 'job:msg:' .. id, RES .. id)
+  end
 end
 local id = redis.call('HGET', g, 'ok:id')
 if id then redis.call('EXPIRE', RES .. 'job:msg:' .. id, DAY) end
