@@ -163,13 +163,15 @@ class Supervisor:
     # -- after its end ----------------------------------------------------------------------------
 
     def _tidy(self, child: Child, code: int) -> None:
-        """Give back what a child held that did not sign off itself."""
+        """Give back what a child held: nothing if it signed off, which no exit code tells."""
         page, hello = child.page(), child.hello
         child.close()
-        if code == 0 or hello is None:
+        if hello is None:
             return
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        LOGGER.error("worker process %d %s, with %d jobs running", child.pid, how, len(page.begun))
+        if code or page.begun:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            text = "worker process %d %s, with %d jobs running"
+            LOGGER.error(text, child.pid, how, len(page.begun))
         begun = page.begun if child.killed_for is None else child.killed_for
         started: dict[str, list[str]] = {}
         for job in begun:
@@ -193,7 +195,8 @@ class Supervisor:
                 LOGGER.log(level, "the jobs of worker %s wait: %s", worker_id, error)
                 level = logging.DEBUG
             else:
-                LOGGER.info("gave %d jobs of worker %s back", given, worker_id)
+                if given:
+                    LOGGER.info("gave %d jobs of worker %s back", given, worker_id)
                 return
             if self._stopping.is_set():
                 give_up_at = give_up_at or time.monotonic() + _LAST_TRIES
