@@ -82,4 +82,4 @@ async def test_one_job_alone_is_enqueued_with_one_call(redis_url: str, redis_cli
         await add.adelay(0, 1)
         sent, inside = _calls(redis_client)
     assert sent == 1
-    assert inside <= 4
+    assert inside <= 5  # types, record there, record, push

@@ -585,8 +585,9 @@ async def test_results_and_records_expire_as_the_results_options_say(
     site.start()
     name = await site.send("saves")
     assert await site.end(name) == "successful"
-    for key in (f"tq:res:{name}", f"tq:res:job:msg:{name}"):
-        assert 0 < redis_client.pttl(key) <= 50_000
+    assert 0 < redis_client.pttl(f"tq:res:{name}") <= 50_000
+    # The record stays for a quarter of an hour: a repeated enqueue is known by it.
+    assert 50_000 < redis_client.pttl(f"tq:res:job:msg:{name}") <= 900_000
     redis_client.zadd("tq:res:success", {"ancient": 1})
     assert await site.server.get_success() == [name]
     await site.stop()

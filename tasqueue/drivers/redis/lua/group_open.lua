@@ -28,7 +28,8 @@ for i = first, #ARGV do
   redis.call('RPUSH', g .. ':m', ARGV[i])
   redis.call('SADD', g .. ':p', ARGV[i])
   for id in string.gmatch(ARGV[i], '[^>]+') do
-    redis.call('DEL', RES .. 'job:msg:' .. id, RES .. id)
+    redis.call('EXPIRE', RES .. 'job:msg:' .. id, 0)         -- a producer has no right to DEL
+    redis.call('EXPIRE', RES .. id, 0)
   end
 end
 local id = redis.call('HGET', g, 'ok:id')
