@@ -13,7 +13,15 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final
 
-from tasqueue.core.errors import Cancel, JobSignal, JobTimeout, Reject, Retry, Snooze
+from tasqueue.core.errors import (
+    Cancel,
+    ConfigurationError,
+    JobSignal,
+    JobTimeout,
+    Reject,
+    Retry,
+    Snooze,
+)
 from tasqueue.core.job import JobMessage
 from tasqueue.core.lifecycle import Failed, Outcome, Postponed, Succeeded
 from tasqueue.core.timing import span_ns
@@ -54,8 +62,8 @@ class Executor:
             if task.opts.success_cb is not None:
                 await _callback(task.opts.success_cb, ctx)
             return Succeeded(ctx.saved)
-        if isinstance(error, Snooze):
-            return Postponed(span_ns(error.after))
+        if isinstance(error, Snooze) and (delay_ns := _delay_ns(error)) is not None:
+            return Postponed(delay_ns)
         outcome = _failure(task, message, error)
         over = outcome.final or message.meta.retried >= message.meta.max_retry
         what = "failed" if over else "retry"
@@ -173,10 +181,22 @@ def _failure(task: Task, message: JobMessage, error: BaseException) -> Failed:
         return Failed(f"cancelled: {text}", final=True, origin=origin)
     if isinstance(error, Reject):
         return Failed(text, final=True, origin=origin)
-    if isinstance(error, Retry) and error.after is not None:
-        return Failed(text, delay_ns=span_ns(error.after), origin=origin)
+    if isinstance(error, Snooze) or (isinstance(error, Retry) and error.after is not None):
+        delay_ns = _delay_ns(error)
+        if delay_ns is None:
+            what = f"{type(error).__name__}(after={error.after!r}): not a usable number of seconds"
+            return Failed(what, final=True, origin=origin)
+        return Failed(text, delay_ns=delay_ns, origin=origin)
     delay_ns = task.retry_backoff.delay_ns(message.meta.retried + 1, random.random)
     return Failed(text, delay_ns=delay_ns, origin=origin)
+
+
+def _delay_ns(error: Retry | Snooze) -> int | None:
+    """How long a handler wants to wait; None if what it said is no usable number of seconds."""
+    try:
+        return span_ns(error.after)  # type: ignore[arg-type] # user code may say anything
+    except (ConfigurationError, ArithmeticError, TypeError, ValueError):
+        return None
 
 
 def text_of(error: BaseException) -> str:

@@ -135,6 +135,7 @@ class Keeper:
         self._workers = workers
         self._queues = tuple(registry.queues())
         self._lost = False
+        self._said: dict[tuple[str, str], str] = {}
         self._sweep_rest = _SWEEP
 
     def loops(self) -> list[Loop]:
@@ -178,10 +179,24 @@ class Keeper:
         return self._sweep_rest
 
     async def _rescue(self) -> None:
-        for queue in self._queues:
+        async def rescue(queue: str) -> None:
             if await self._lease.rescue(queue):
                 LOGGER.warning("queue %s: gave the jobs of a dead worker back", queue)
 
+        await self._on_each("rescue", rescue)
+
     async def _unpark(self) -> None:
+        known = tuple(self._registry.tasks)
+        await self._on_each("parked jobs", lambda queue: self._lease.unpark(queue, known))
+
+    async def _on_each(self, name: str, step: Callable[[str], Awaitable[object]]) -> None:
+        """Do a step on each queue: what fails on one holds no other up, and is said once."""
         for queue in self._queues:
-            await self._lease.unpark(queue, tuple(self._registry.tasks))
+            said = ""
+            try:
+                await step(queue)
+            except BackendError as error:
+                said = str(error)
+            if said and said != self._said.get((name, queue)):
+                LOGGER.warning("queue %s: %s: %s", queue, name, said)
+            self._said[name, queue] = said

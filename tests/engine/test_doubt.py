@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from tasqueue import Job, JobContext, JobOpts
+from tasqueue import Job, JobContext, JobOpts, TaskOpts
 from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import BackendRejected, BackendUnavailable
 from tasqueue.core.ports import Answer, Push
 from tasqueue.core.wire import encode_job
+from tasqueue.engine.registry import Task
 from tests.engine.rig import Q, Rig, until
 
 
@@ -305,6 +306,32 @@ async def test_a_store_that_is_away_leaves_a_bounded_number_of_jobs_in_memory() 
         await rig.ended(*names)
     assert held <= 4
     assert rig.runs == dict.fromkeys(names, 1)
+
+
+@pytest.mark.parametrize("call", ["rescue", "unpark"])
+async def test_a_queue_with_a_bad_key_holds_the_upkeep_of_no_other_up_and_is_said_once(
+    rig: Rig, call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen, lease_of = list[str](), rig.store.lease
+
+    def lease(worker: Any) -> Any:
+        made = lease_of(worker)
+
+        async def step(queue: str, *_: Any) -> int:
+            seen.append(queue)
+            if queue == "bad":
+                raise BackendRejected("wrong type")
+            return 0
+
+        setattr(made, call, step)
+        return made
+
+    rig.store.lease = lease
+    for queue in ("bad", "good"):
+        rig.server.add_task(Task(name=queue, handler=rig._quick, opts=TaskOpts(queue=queue)))
+    async with rig.running():
+        await until(lambda: seen.count("good") > 2)
+    assert caplog.text.count("wrong type") == 1
 
 
 async def test_a_stop_does_not_wait_for_a_store_that_was_never_there(rig: Rig) -> None:

@@ -24,6 +24,7 @@ from tasqueue import (
 )
 from tasqueue.brokers import MemoryBroker
 from tasqueue.brokers.redis_broker import RedisBroker
+from tasqueue.core.errors import Retry, Snooze
 from tasqueue.core.job import NIL_JOB, JobMessage, Meta
 from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.results import MemoryResults
@@ -207,6 +208,28 @@ async def test_an_unknown_task_of_another_program_goes_back_until_that_one_takes
     await site.add("theirs", site.note)
     assert await site.end(name) == "successful"
     assert (await site.server.get_job(name)).meta.retried == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [Retry(after=float("inf")), Snooze(float("nan")), Snooze(None), Retry(after="soon")],  # type: ignore[arg-type]
+)
+async def test_a_wait_that_is_no_number_of_seconds_fails_the_job_for_good_and_says_so(
+    site: Site, said: Exception
+) -> None:
+    async def waits(payload: bytes, ctx: JobContext) -> None:
+        raise said
+
+    await site.add("waits", waits)
+    await site.add("note", site.note)
+    job = Job.create("waits", b"", JobOpts(queue=Q, max_retries=3))
+    job.on_error.append(Job.create("note", b"", JobOpts(id="sorry", queue=Q)))
+    name = await site.server.enqueue(job)
+    site.start()
+    assert await site.end(name) == "failed"
+    assert "not a usable number of seconds" in (await site.server.get_job(name)).meta.prev_err
+    assert await site.end("sorry") == "successful"
+    assert not await site.dead()
 
 
 def _large(task: str, job_id: str) -> bytes:
