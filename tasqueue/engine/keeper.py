@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from tasqueue.core.errors import BackendError
+from tasqueue.core.errors import BackendError, BackendRejected
 from tasqueue.core.ports import Lease, Store, Sweep
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
@@ -171,7 +171,7 @@ class Keeper:
                 worker.lose()
 
     async def _promote(self) -> None:
-        await asyncio.gather(*[self._lease.promote(queue) for queue in self._queues])
+        await self._on_each("due jobs", self._lease.promote)
 
     async def _sweep(self) -> float:
         found = await self._store.perform(Sweep())
@@ -190,13 +190,16 @@ class Keeper:
         await self._on_each("parked jobs", lambda queue: self._lease.unpark(queue, known))
 
     async def _on_each(self, name: str, step: Callable[[str], Awaitable[object]]) -> None:
-        """Do a step on each queue: what fails on one holds no other up, and is said once."""
-        for queue in self._queues:
+        """Do a step on each queue: what one refuses holds no other up, and is said once."""
+
+        async def guarded(queue: str) -> None:
             said = ""
             try:
                 await step(queue)
-            except BackendError as error:
+            except BackendRejected as error:
                 said = str(error)
             if said and said != self._said.get((name, queue)):
                 LOGGER.warning("queue %s: %s: %s", queue, name, said)
             self._said[name, queue] = said
+
+        await asyncio.gather(*[guarded(queue) for queue in self._queues])

@@ -308,7 +308,7 @@ async def test_a_store_that_is_away_leaves_a_bounded_number_of_jobs_in_memory() 
     assert rig.runs == dict.fromkeys(names, 1)
 
 
-@pytest.mark.parametrize("call", ["rescue", "unpark"])
+@pytest.mark.parametrize("call", ["rescue", "unpark", "promote"])
 async def test_a_queue_with_a_bad_key_holds_the_upkeep_of_no_other_up_and_is_said_once(
     rig: Rig, call: str, caplog: pytest.LogCaptureFixture
 ) -> None:
