@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from tasqueue.core.errors import BackendError
+from tasqueue.core.limits import LEASE
 from tasqueue.core.ports import Claim, Pending, PendingPage, WorkerInfo
 from tasqueue.core.timing import to_ns
 from tasqueue.drivers.redis import Address, RedisStore, store_at
@@ -17,8 +18,6 @@ from tasqueue.drivers.redis.command import ask, command
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.lease import RedisLease
 
-LEASE: Final = 30.0
-"""Seconds after which the messages of a consumer that fell silent are given to others."""
 _TIDY: Final = 1.0
 """Seconds between looks for due messages and dead consumers."""
 
@@ -125,7 +124,7 @@ class _Consumer:
 
     def __init__(self, store: RedisStore, queue: str) -> None:
         self._queue = queue
-        self._lease = store.lease(WorkerInfo(queues=(queue,), lease_seconds=LEASE))
+        self._lease = store.lease(WorkerInfo(queues=(queue,)))
         self._tidied_at = 0.0
         self._heart: _Heart | None = None
 

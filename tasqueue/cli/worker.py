@@ -13,13 +13,12 @@ import rich_click as click
 from tasqueue.cli.loading import USAGE, UsageError, chosen_target, load_app
 from tasqueue.cli.serving import Supervision, serve
 from tasqueue.cli.supervising import supervise
+from tasqueue.core.limits import GRACE, LEASE
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.process import Channel, Hello, Ledger, Limits
 from tasqueue.sdk.app import App
 from tasqueue.sdk.opening import MEMORY, scheme, shown
 
-_GRACE: Final = 10.0
-_LEASE: Final = 30.0
 _LEASE_HELP: Final = "Seconds until others get the jobs of a worker that is silent (30)."
 _ROOM: Final = 2
 """Times as many jobs as there are slots find room in the ledger."""
@@ -92,8 +91,8 @@ class Options:
 
 
 def _work(app: App, given: Options) -> int:
-    grace = _GRACE if given.grace is None else given.grace
-    lease = given.lease or _LEASE
+    grace = GRACE if given.grace is None else given.grace
+    lease = given.lease or LEASE
     working = app.server.limit(
         queues=[name for name in (given.queues or "").split(",") if name],
         concurrency=given.concurrency,

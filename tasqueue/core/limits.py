@@ -19,9 +19,18 @@ MAX_LINKS: Final = 200
 """Levels of ``on_success``/``on_error`` below one job at enqueue."""
 MAX_GROUP_WRITTEN: Final = 10_000
 """Members up to which a group message holds the jobs themselves."""
+LEASE: Final = 30.0
+"""Seconds that a silent worker keeps its jobs, unless somebody says otherwise."""
+GRACE: Final = 10.0
+"""Seconds that running jobs have to end when a worker stops, unless somebody says otherwise."""
 
 _NAME: Final = re.compile(r"[\w:.{}-]{1,200}")
 _RESERVED: Final = re.compile(r"(success|failed|(job|group|chain):msg:.*)", re.DOTALL)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a name, used as an ID, would collide with one of Go's keys."""
+    return _RESERVED.fullmatch(name) is not None
 
 
 def check_name(kind: str, name: str) -> str:
@@ -47,7 +56,7 @@ def check_id(kind: str, name: str) -> str:
         ConfigurationError: it is longer than 200 characters, or collides with one of Go's keys
             (``success``, ``failed``, ``job:msg:…``).
     """
-    if len(name) > 200 or _RESERVED.fullmatch(name):
+    if len(name) > 200 or is_reserved(name):
         msg = (
             f"{kind} ID {name!r} is not usable: at most 200 characters, and not a reserved "
             "name (success, failed, job:msg:…, group:msg:…, chain:msg:…)"

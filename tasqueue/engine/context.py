@@ -19,7 +19,7 @@ class _Saved:
     """Awaitable and already done, so that ``save`` works in ``async def`` and in ``def``."""
 
     def __await__(self) -> Generator[None, None, None]:
-        return iter(())  # type: ignore[return-value] # an iterator is all that await needs
+        yield from ()
 
 
 _SAVED: Final = _Saved()

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Final
 
 from tasqueue.core.errors import (
@@ -24,14 +23,12 @@ from tasqueue.core.errors import (
 )
 from tasqueue.core.job import JobMessage
 from tasqueue.core.lifecycle import Failed, Outcome, Postponed, Succeeded
-from tasqueue.core.timing import span_ns
+from tasqueue.core.timing import NS_PER_S, span_ns
 from tasqueue.engine import journal
 from tasqueue.engine.context import LOGGER, JobContext, enter
 from tasqueue.engine.registry import Task
 from tasqueue.engine.remote import RemoteError
 
-_SECOND_NS: Final = 1_000_000_000
-_PACKAGE: Final = __name__.partition(".")[0]
 MAX_ERROR: Final = 16 << 10
 """Bytes that are kept of an error's text, and of its traceback."""
 
@@ -111,7 +108,7 @@ class Executor:
         limit_ns = message.job.opts.timeout_ns
         if not limit_ns:
             return await self._handle(task, message.job.payload or b"", ctx)
-        seconds = limit_ns / _SECOND_NS
+        seconds = limit_ns / NS_PER_S
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -214,15 +211,8 @@ def origin_of(error: BaseException) -> tuple[str, str] | None:
         return None
     if isinstance(error, RemoteError):
         return error.origin
-    trace = error.__traceback__
-    while trace and trace.tb_next and _is_ours(trace):
-        trace = trace.tb_next
-    text = "".join(traceback.format_exception(type(error), error, trace))
+    text = "".join(traceback.format_exception(type(error), error, journal.user_frames(error)))
     return type(error).__qualname__, _sound(text)[-MAX_ERROR:].decode(errors="ignore")
-
-
-def _is_ours(trace: TracebackType) -> bool:
-    return str(trace.tb_frame.f_globals.get("__name__")).startswith(f"{_PACKAGE}.")
 
 
 def _sound(text: str) -> bytes:

@@ -28,7 +28,7 @@ def failed(ctx: JobContext, error: BaseException, *, what: str, text: str) -> No
         logging.WARNING if what == "retry" else logging.ERROR,
         "%s %s, job %s, try %d of %d: %s: %s",
         what, *_which(ctx), _class(error), text,
-        exc_info=None if isinstance(error, JobSignal) else (type(error), error, _frames(error)),
+        exc_info=None if isinstance(error, JobSignal) else (type(error), error, user_frames(error)),
     )  # fmt: skip
 
 
@@ -40,10 +40,10 @@ def _which(ctx: JobContext) -> tuple[str, str, int, int]:
     return ctx.task, ctx.id, ctx.attempt, ctx.max_retries + 1
 
 
-def _frames(error: BaseException) -> TracebackType | None:
-    """The traceback from the user's code on."""
+def user_frames(error: BaseException) -> TracebackType | None:
+    """The traceback from the user's code on; its last frame, if that is ours as well."""
     frame = error.__traceback__
-    while frame is not None and _is_ours(frame):
+    while frame and frame.tb_next and _is_ours(frame):
         frame = frame.tb_next
     return frame
 

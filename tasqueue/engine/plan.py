@@ -217,6 +217,12 @@ def enqueue_chain(chain: Chain, clock: Clock = SYSTEM) -> Plan[str]:
 # -- ask -----------------------------------------------------------------------------------------
 
 
+def unknown(kind: str, name: str) -> JobNotFound:
+    """There is nothing under that ID."""
+    msg = f"no {kind} {name!r}: it was never enqueued, was deleted, or its record has expired"
+    return JobNotFound(msg)
+
+
 def get_job(job_id: str) -> Plan[JobMessage]:
     """The record of a job.
 
@@ -225,8 +231,7 @@ def get_job(job_id: str) -> Plan[JobMessage]:
     """
     (record,) = yield Read((JOB_KEY + job_id,))
     if record is None:
-        msg = f"no job {job_id!r}: it was never enqueued, was deleted, or its record has expired"
-        raise JobNotFound(msg)
+        raise unknown("job", job_id)
     return decode_job(record)
 
 
@@ -254,8 +259,7 @@ def get_group(group_id: str) -> Plan[GroupMessage]:
     """
     (body,) = yield Read((GROUP_KEY + group_id,))
     if body is None:
-        msg = f"no group {group_id!r}: it was never enqueued, or its record has expired"
-        raise JobNotFound(msg)
+        raise unknown("group", group_id)
     message = decode_group(body)
     meta = message.meta
     seen = dict(meta.job_status)
@@ -282,8 +286,7 @@ def get_chain(chain_id: str) -> Plan[ChainMessage]:
     """
     (body,) = yield Read((CHAIN_KEY + chain_id,))
     if body is None:
-        msg = f"no chain {chain_id!r}: it was never enqueued, or its record has expired"
-        raise JobNotFound(msg)
+        raise unknown("chain", chain_id)
     message = decode_chain(body)
     if message.meta.status in FINAL_STATUSES:
         return message

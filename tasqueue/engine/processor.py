@@ -12,6 +12,7 @@ from tasqueue.core.errors import DecodeError, EncodeError, LimitExceeded
 from tasqueue.core.job import NIL_JOB, JobMessage
 from tasqueue.core.lifecycle import Circumstances, Failed, Outcome, Postponed, Succeeded
 from tasqueue.core.ports import Claim, GroupResults, Lease, Read, Settlement, Store
+from tasqueue.core.timing import NS_PER_S
 from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.committer import Begun, Committer, settlement
@@ -24,7 +25,6 @@ from tasqueue.engine.registry import Registry, Task
 
 T = TypeVar("T")
 
-_SECOND_NS: Final = 1_000_000_000
 _LONGEST_TURN: Final = 30
 """Seconds that a job of an unknown task stays away at most."""
 _PATIENT_TURNS: Final = 8
@@ -102,7 +102,7 @@ class Processor:
         if not limit_ns:
             return JobContext(message)
         now = asyncio.get_running_loop().time()
-        return JobContext(message, deadline=now + limit_ns / _SECOND_NS)
+        return JobContext(message, deadline=now + limit_ns / NS_PER_S)
 
     async def _known(self, held: Held, message: JobMessage, *, task: Task, ctx: JobContext) -> None:
         claim = held.claim
@@ -112,7 +112,7 @@ class Processor:
             ctx.group_results = await self._insist(lambda: self._shared.store.perform(wanted))
         limit_ns = message.job.opts.timeout_ns
         notes = self._shared.notes
-        notes.begun(self._queue, claim.token, limit_ns / _SECOND_NS if limit_ns else None)
+        notes.begun(self._queue, claim.token, limit_ns / NS_PER_S if limit_ns else None)
         try:
             outcome = await self._shared.executor.attempt(task, message, ctx)
         finally:
@@ -146,7 +146,7 @@ class Processor:
         turns = before if isinstance(before, int) else 0
         message.job.ext[TURNS] = turns + 1
         seconds = min(_LONGEST_TURN, 2 ** min(turns // _PATIENT_TURNS, 5))
-        self._decide(claim, message, Postponed(seconds * _SECOND_NS), ttl_ms=0)
+        self._decide(claim, message, Postponed(seconds * NS_PER_S), ttl_ms=0)
 
     def _decide(self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from tasqueue.core.chain import Chain, ChainMessage
 from tasqueue.core.group import Group, GroupMessage
 from tasqueue.core.job import Job, JobMessage
+from tasqueue.core.limits import GRACE, LEASE
 from tasqueue.core.ports import (
     Broker,
     Forget,
@@ -43,9 +44,9 @@ class ServerOpts:
 
     broker: Broker
     results: Results
-    grace: float = 10.0
+    grace: float = GRACE
     """Seconds that running jobs have to end when the server stops."""
-    lease_seconds: float = 30.0
+    lease_seconds: float = LEASE
     """Seconds after which the jobs of a silent worker are given to others."""
     signing: Signing | None = None
     """Keys to sign messages with; None neither signs nor checks."""

@@ -13,7 +13,7 @@ from tasqueue.core.group import GroupMessage
 from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
 from tasqueue.core.ports import CHAIN_KEY, Read
 from tasqueue.core.wire import decode_chain
-from tasqueue.engine.plan import Plan, get_group, get_job
+from tasqueue.engine.plan import Plan, get_group, get_job, unknown
 from tasqueue.sdk.client import Client
 from tasqueue.sdk.definition import ReadResult, read_result
 from tasqueue.sdk.waiting import (
@@ -25,7 +25,6 @@ from tasqueue.sdk.waiting import (
     saved,
     standing,
     told,
-    unknown,
 )
 
 R_co = TypeVar("R_co", covariant=True)

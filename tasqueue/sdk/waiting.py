@@ -11,7 +11,6 @@ from tasqueue.core.errors import (
     ArgumentError,
     JobError,
     JobFailed,
-    JobNotFound,
     JobTimeout,
     ResultNotFound,
     ResultTimeout,
@@ -22,7 +21,7 @@ from tasqueue.core.ports import JOB_KEY, Parked, Pause, Read, Sweep, Workers
 from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import LOGGER
-from tasqueue.engine.plan import Plan
+from tasqueue.engine.plan import Plan, unknown
 
 _FIRST_LOOK: Final = 0.0005
 """Seconds; each look waits half as long again as the one before, so a short one costs few more."""
@@ -228,11 +227,6 @@ def saved(job_ids: Sequence[str]) -> Plan[list[bytes | None]]:
     for start in range(0, len(job_ids), _PAGE):
         found.extend((yield Read(job_ids[start : start + _PAGE])))
     return found
-
-
-def unknown(kind: str, name: str) -> JobNotFound:
-    """There is nothing under that ID."""
-    return JobNotFound(f"no {kind} {name!r}: it was never enqueued, was deleted, or has expired")
 
 
 def no_result(job_id: str) -> ResultNotFound:

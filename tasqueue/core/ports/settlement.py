@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasqueue.core.limits import LEASE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,7 +20,7 @@ class WorkerInfo:
     """Who a worker is."""
 
     queues: Sequence[str]
-    lease_seconds: float = 30.0
+    lease_seconds: float = LEASE
     """How long a silent worker keeps its jobs."""
     supervisor_pid: int | None = None
     """The process on this host that beats and reaps for this one; peers leave it to that."""

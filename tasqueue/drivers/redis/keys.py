@@ -17,6 +17,12 @@ OPEN_GROUPS: Final = "tq:gp:open"
 _TAG: Final = re.compile(r"\{[^}]+\}")
 
 
+def hash_tag(name: str) -> str:
+    """Return the ``{tag}`` that a name holds, or else the name wrapped whole."""
+    tag = _TAG.search(name)
+    return tag[0] if tag else "{" + name + "}"
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class QueueKeys:
     """Where a queue's messages and its workers lie.

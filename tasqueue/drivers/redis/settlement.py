@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 from tasqueue.core.errors import BackendError, BackendUnavailable
+from tasqueue.core.limits import is_reserved
 from tasqueue.core.ports import Answer, Push, Settlement
 from tasqueue.drivers.redis.command import Arg, Command, Steps, call, portions
 from tasqueue.drivers.redis.error import WrongType
 from tasqueue.drivers.redis.keys import QueueKeys
-
-_TAKEN: Final = re.compile(r"(success|failed|(job|group|chain):msg:.*)", re.DOTALL)
-"""IDs, possible from Go only, whose result would overwrite something else under ``tq:res:``."""
 
 
 def settle(
@@ -106,8 +103,11 @@ def retry(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) ->
 
 
 def saved(settlement: Settlement) -> tuple[str, bytes]:
-    """Whether there is a result (``"1"``, or ``""``; ``"-"``: never touch that key), and it."""
-    if _TAKEN.fullmatch(settlement.job_id):
+    """Whether there is a result (``"1"``, or ``""``; ``"-"``: never touch that key), and it.
+
+    An ID that only Go takes would overwrite something else under ``tq:res:``.
+    """
+    if is_reserved(settlement.job_id):
         return "-", b""
     return ("", b"") if settlement.result is None else ("1", settlement.result)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tasqueue.core.errors import BackendError
+from tasqueue.core.limits import GRACE, LEASE
 from tasqueue.core.ports import Reaper
 from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import LOGGER
@@ -78,8 +79,8 @@ class Supervisor:
         self._greeted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._code = 0
-        self._lease = 30.0
-        self._grace = 10.0
+        self._lease = LEASE
+        self._grace = GRACE
         self._until = float("inf")
 
     async def run(self) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from tasqueue.core.durability import ACK, strongest
 from tasqueue.core.errors import ConfigurationError, EnqueueUnconfirmed, Unsupported
@@ -32,10 +31,8 @@ from tasqueue.drivers.redis.command import (
     portions,
 )
 from tasqueue.drivers.redis.durability import confirmed
-from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, QueueKeys, queue_keys
+from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, QueueKeys, hash_tag, queue_keys
 from tasqueue.drivers.redis.request import KeepOpts, put, steps_of
-
-_TAG: Final = re.compile(r"\{[^}]+\}")
 
 
 class Parcel(NamedTuple):
@@ -49,17 +46,12 @@ class Parcel(NamedTuple):
     @property
     def key(self) -> str:
         """The token's key, in the target's slot."""
-        return f"tq:eq:{self._tag}:{self.token}"
+        return f"tq:eq:{hash_tag(self.target)}:{self.token}"
 
     @property
     def sync(self) -> str:
         """As `QueueKeys.sync`, in the target's slot."""
-        return f"tq:sy:{self._tag}"
-
-    @property
-    def _tag(self) -> str:
-        tag = _TAG.search(self.target)
-        return tag[0] if tag else "{" + self.target + "}"
+        return f"tq:sy:{hash_tag(self.target)}"
 
 
 def steps_in_cluster(request: Request, keep: KeepOpts) -> Steps[Any]:
