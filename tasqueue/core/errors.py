@@ -19,6 +19,7 @@ TasqueueError
 ├── BackendError
 │   ├── BackendUnavailable            could not reach the server, or it cannot serve now: try again
 │   └── BackendRejected               the server refused; trying again will not help
+│       └── WrongType                 a key holds another type than ours: somebody else wrote it
 ├── EnqueueError
 │   └── EnqueueUnconfirmed            stored, but not as safe as asked for; safe to repeat by ID
 ├── JobError
@@ -126,6 +127,10 @@ class BackendUnavailable(BackendError):
 
 class BackendRejected(BackendError):
     """The server refused the command; repeating it will not help."""
+
+
+class WrongType(BackendRejected):
+    """A key holds another type than ours; nothing was written. Goes on once the key is gone."""
 
 
 class EnqueueError(TasqueueError):

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from tasqueue.core.errors import BackendError, BackendRejected
+from tasqueue.core.errors import BackendError, WrongType
 from tasqueue.core.ports import Lease, Store, Sweep
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.notes import Notes
+from tasqueue.engine.patience import Refusals
 from tasqueue.engine.registry import Registry
 from tasqueue.engine.worker import Worker
 
@@ -135,7 +136,7 @@ class Keeper:
         self._workers = workers
         self._queues = tuple(registry.queues())
         self._lost = False
-        self._said: dict[tuple[str, str], str] = {}
+        self._refusals = Refusals()
         self._sweep_rest = _SWEEP
 
     def loops(self) -> list[Loop]:
@@ -190,16 +191,14 @@ class Keeper:
         await self._on_each("parked jobs", lambda queue: self._lease.unpark(queue, known))
 
     async def _on_each(self, name: str, step: Callable[[str], Awaitable[object]]) -> None:
-        """Do a step on each queue: what one refuses holds no other up, and is said once."""
+        """Do a step on each queue: a bad key of one holds no other up."""
 
         async def guarded(queue: str) -> None:
-            said = ""
+            error: WrongType | None = None
             try:
                 await step(queue)
-            except BackendRejected as error:
-                said = str(error)
-            if said and said != self._said.get((name, queue)):
-                LOGGER.warning("queue %s: %s: %s", queue, name, said)
-            self._said[name, queue] = said
+            except WrongType as raised:
+                error = raised
+            self._refusals.note(f"queue {queue}: {name}", error)
 
         await asyncio.gather(*[guarded(queue) for queue in self._queues])

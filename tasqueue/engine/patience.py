@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from tasqueue.core.errors import BackendError
+from tasqueue.core.errors import BackendError, WrongType
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
 
@@ -28,6 +28,27 @@ async def insist(what: str, step: Callable[[], Awaitable[T]], clock: Clock) -> T
         except BackendError as error:
             LOGGER.debug("%s waits for the store: %s", what, error)
             await clock.sleep(OUTAGE)
+
+
+class Refusals:
+    """Says once what the server refuses because of a key that somebody else wrote.
+
+    An outage is said by the driver, for all queues; such a key only hurts one step of one queue.
+    """
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+
+    def note(self, step: str, error: BackendError | None = None) -> None:
+        """Note how a step ended; ``step`` names the queue, too. Says what is new."""
+        text = str(error) if isinstance(error, WrongType) else ""
+        if text != self._said.pop(step, ""):
+            if text:
+                LOGGER.error("%s: %s. It waits until that key is gone.", step, text)
+            else:
+                LOGGER.info("%s: goes on", step)
+        if text:
+            self._said[step] = text
 
 
 async def insist_aloud(step: Callable[[], Awaitable[T]], clock: Clock) -> T:

@@ -12,7 +12,7 @@ from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import Claim
 from tasqueue.engine.committer import Committer
 from tasqueue.engine.context import LOGGER
-from tasqueue.engine.patience import OUTAGE
+from tasqueue.engine.patience import OUTAGE, Refusals
 from tasqueue.engine.prefetch import LATEST, Prefetch
 from tasqueue.engine.processor import Equipment, Held, Processor
 
@@ -45,6 +45,7 @@ class Worker:
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._overdue = 0
         self._in_doubt = False
+        self._refusals = Refusals()
         self._lost = False
         self._stopping = False
 
@@ -66,6 +67,7 @@ class Worker:
                 self._ready += await self._claim(wanted)
                 self._claimed_at = self._clock.monotonic()
             except BackendError as error:
+                self._refusals.note(f"queue {self.queue}", error)
                 LOGGER.debug("queue %s waits for the store: %s", self.queue, error)
                 self._in_doubt = True
                 await self._clock.sleep(OUTAGE)
@@ -121,7 +123,9 @@ class Worker:
     async def _claim(self, wanted: int) -> list[Claim]:
         now = self._clock.monotonic()
         if not self._in_doubt and now - self._adopted_at < self._lease_seconds:
-            return await self._lease.claim(self.queue, wanted)
+            claims = await self._lease.claim(self.queue, wanted)
+            self._refusals.note(f"queue {self.queue}")
+            return claims
         # Asked before the store is: what ends meanwhile must not be taken for a lost claim.
         mine = {*self._jobs, *self.committer.tokens(), *(claim.token for claim in self._ready)}
         self._in_doubt, self._adopted_at = False, now

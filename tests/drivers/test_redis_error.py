@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from tasqueue.core.errors import BackendRejected, BackendUnavailable
+from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.ports import Answer, Push, Settlement
 from tasqueue.drivers.redis.command import call, command, pack, portions
-from tasqueue.drivers.redis.error import ScriptMissing, WrongType, translate
+from tasqueue.drivers.redis.error import ScriptMissing, translate
 from tasqueue.drivers.redis.keys import QueueKeys, queue_keys
 from tasqueue.drivers.redis.settlement import retry, settle
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasqueue.core.errors import BackendError, BackendRejected
+from tasqueue.core.errors import BackendError, BackendRejected, WrongType
 from tasqueue.core.group import Membership
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
 from tasqueue.core.lifecycle import closes, member, membership
@@ -17,7 +17,6 @@ from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.redis import Address
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import MAX_BYTES, MAX_ITEMS, Command
-from tasqueue.drivers.redis.error import WrongType
 from tasqueue.drivers.redis.group import Member, Sweeper, open_group, sweep
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.request import KeepOpts, steps_of

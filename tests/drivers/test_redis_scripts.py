@@ -8,12 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasqueue.core.errors import BackendRejected, BackendUnavailable
+from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
 from tasqueue.drivers.redis import solitude
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Command, ask, call
-from tasqueue.drivers.redis.error import WrongType
 from tasqueue.drivers.redis.holding import release
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.request import KeepOpts, steps_of

@@ -9,7 +9,7 @@ import pytest
 from tasqueue import Job, JobContext, JobOpts, TaskOpts
 from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.core import lifecycle
-from tasqueue.core.errors import BackendRejected, BackendUnavailable
+from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.ports import Answer, Push
 from tasqueue.core.wire import encode_job
 from tasqueue.engine.registry import Task
@@ -308,20 +308,21 @@ async def test_a_store_that_is_away_leaves_a_bounded_number_of_jobs_in_memory() 
     assert rig.runs == dict.fromkeys(names, 1)
 
 
-@pytest.mark.parametrize("call", ["rescue", "unpark", "promote"])
-async def test_a_queue_with_a_bad_key_holds_the_upkeep_of_no_other_up_and_is_said_once(
+@pytest.mark.parametrize("call", ["claim", "rescue", "unpark", "promote"])
+async def test_a_queue_with_a_bad_key_holds_no_other_up_and_is_said_once(
     rig: Rig, call: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen, lease_of = list[str](), rig.store.lease
 
     def lease(worker: Any) -> Any:
         made = lease_of(worker)
+        real = getattr(made, call)
 
-        async def step(queue: str, *_: Any) -> int:
+        async def step(queue: str, *more: Any) -> Any:
             seen.append(queue)
             if queue == "bad":
-                raise BackendRejected("wrong type")
-            return 0
+                raise WrongType("wrong type")
+            return await real(queue, *more)
 
         setattr(made, call, step)
         return made
@@ -330,7 +331,7 @@ async def test_a_queue_with_a_bad_key_holds_the_upkeep_of_no_other_up_and_is_sai
     for queue in ("bad", "good"):
         rig.server.add_task(Task(name=queue, handler=rig._quick, opts=TaskOpts(queue=queue)))
     async with rig.running():
-        await until(lambda: seen.count("good") > 2)
+        await until(lambda: seen.count("good") > 2 and seen.count("bad") > 2)
     assert caplog.text.count("wrong type") == 1
 
 

@@ -22,7 +22,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as LostConnectionError
 
-from tasqueue.core.errors import BackendError, BackendRejected, BackendUnavailable
+from tasqueue.core.errors import BackendError, BackendRejected, BackendUnavailable, WrongType
 
 _PASSING: Final = frozenset(
     {
@@ -75,10 +75,6 @@ class FunctionsRefused(CallLost):
 
 class Denied(BackendRejected):
     """The credentials were refused, or this user may not run that command."""
-
-
-class WrongType(BackendRejected):
-    """A script found a key of another type; it wrote nothing."""
 
 
 class Moved(BackendUnavailable):

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from tasqueue.core.errors import BackendError, BackendUnavailable
+from tasqueue.core.errors import BackendError, BackendUnavailable, WrongType
 from tasqueue.core.limits import is_reserved
 from tasqueue.core.ports import Answer, Push, Settlement
 from tasqueue.drivers.redis.command import Arg, Command, Steps, call, portions
-from tasqueue.drivers.redis.error import WrongType
 from tasqueue.drivers.redis.keys import QueueKeys
 
 

@@ -13,11 +13,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from tasqueue.core.errors import BackendError
+from tasqueue.core.errors import BackendError, WrongType
 from tasqueue.core.ports import JOB_KEY, Answer, Mark, Push, Settlement
 from tasqueue.drivers.redis.cluster.request import parcel, put_calls, records
 from tasqueue.drivers.redis.command import Arg, Command, Steps, ask, call, command, portions
-from tasqueue.drivers.redis.error import WrongType
 from tasqueue.drivers.redis.keys import RESULT, QueueKeys
 from tasqueue.drivers.redis.request import LONGEST_CALL, put
 from tasqueue.drivers.redis.settlement import saved
