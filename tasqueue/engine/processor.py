@@ -57,6 +57,8 @@ class Held:
     """Once the message is read and its task is known."""
     awaited: bool = False
     """Whether its handler runs on the event loop now, where it can be cancelled."""
+    sent_back: bool = False
+    """Whether it went back for another program, which knows its task."""
 
 
 class Processor:
@@ -86,7 +88,7 @@ class Processor:
             self._decide(claim, message, dead, ttl_ms=self._ttl_ms(task))
             return
         if task is None:
-            await self._unknown(claim, message)
+            await self._unknown(held, message)
             return
         ctx = held.ctx = self._context(message)
         held.awaited = task.is_async
@@ -135,9 +137,9 @@ class Processor:
         (earlier,) = await self._insist(lambda: self._shared.store.perform(wanted))
         return Succeeded(None, earlier)
 
-    async def _unknown(self, claim: Claim, message: JobMessage) -> None:
+    async def _unknown(self, held: Held, message: JobMessage) -> None:
         """Keep the job: another program may know its task now, or one will later."""
-        name, token = message.job.task, claim.token
+        claim, name, token = held.claim, message.job.task, held.claim.token
         if not await self._insist(lambda: self._lease.known_elsewhere(name)):
             LOGGER.error("job %s asks for task %r: parked, not lost", message.meta.id, name)
             await self._insist(lambda: self._lease.park(self._queue, token, name))
@@ -146,6 +148,7 @@ class Processor:
         turns = before if isinstance(before, int) else 0
         message.job.ext[TURNS] = turns + 1
         seconds = min(_LONGEST_TURN, 2 ** min(turns // _PATIENT_TURNS, 5))
+        held.sent_back = True
         self._decide(claim, message, Postponed(seconds * NS_PER_S), ttl_ms=0)
 
     def _decide(self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int) -> None:

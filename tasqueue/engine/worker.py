@@ -16,6 +16,9 @@ from tasqueue.engine.patience import OUTAGE, Refusals
 from tasqueue.engine.prefetch import LATEST, Prefetch
 from tasqueue.engine.processor import Equipment, Held, Processor
 
+COURTESY: Final = 0.25
+"""Seconds without a claim when all was for another program: that takes one message at a time."""
+
 
 class Worker:
     """Takes the jobs of one queue, as many at once as there are slots.
@@ -44,6 +47,7 @@ class Worker:
         self._held: dict[str, Held] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._overdue = 0
+        self._sent_back = 0
         self._in_doubt = False
         self._refusals = Refusals()
         self._lost = False
@@ -64,6 +68,9 @@ class Worker:
                 if wanted < 1:
                     await self._rest()
                     continue
+                if self._sent_back >= self._slots:
+                    self._sent_back = 0
+                    await self._clock.sleep(COURTESY)
                 self._ready += await self._claim(wanted)
                 self._claimed_at = self._clock.monotonic()
             except BackendError as error:
@@ -184,8 +191,12 @@ class Worker:
 
     def _ended(self, claim: Claim, job: asyncio.Task[None], begun: float) -> None:
         del self._jobs[claim.token]
-        self._prefetch.ran(self._clock.monotonic() - begun)
         held = self._held.pop(claim.token, None)
+        if held is not None and held.sent_back:
+            self._sent_back += 1
+        else:
+            self._sent_back = 0
+            self._prefetch.ran(self._clock.monotonic() - begun)
         error: BaseException | None = None
         if not job.cancelled():
             error = job.exception()

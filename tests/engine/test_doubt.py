@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from tasqueue import Job, JobContext, JobOpts, TaskOpts
+from tasqueue import Job, JobContext, JobOpts, Server, ServerOpts, TaskOpts
+from tasqueue.brokers import MemoryBroker
 from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.ports import Answer, Push
 from tasqueue.core.wire import encode_job
 from tasqueue.engine.registry import Task
+from tasqueue.engine.worker import COURTESY
+from tasqueue.results import MemoryResults
 from tests.engine.rig import Q, Rig, until
 
 
@@ -306,6 +309,30 @@ async def test_a_store_that_is_away_leaves_a_bounded_number_of_jobs_in_memory() 
         await rig.ended(*names)
     assert held <= 4
     assert rig.runs == dict.fromkeys(names, 1)
+
+
+async def test_a_worker_that_only_meets_jobs_of_another_program_lets_that_one_claim(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood_back, go_on = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if seconds == COURTESY:
+            stood_back.set()
+            await go_on.wait()
+        await asyncio.sleep(min(seconds, 0.01))
+
+    monkeypatch.setattr(rig.clock, "sleep", sleep)
+    pair = ServerOpts(broker=MemoryBroker(rig.memory), results=MemoryResults(rig.memory))
+    other = Server(pair)
+    await other.register_task("theirs", rig._quick, TaskOpts(queue=Q, concurrency=2))
+    rig.server.limit(concurrency=2)
+    names = [await rig.send("theirs") for _ in range(20)]
+    async with rig.running():
+        await stood_back.wait()
+        waiting = [message.id for message in await rig.server.get_pending(Q)]
+        go_on.set()
+    assert 10 < len(waiting) < len(names)
 
 
 @pytest.mark.parametrize("call", ["claim", "rescue", "unpark", "promote"])
