@@ -157,6 +157,8 @@ class JobMessage:
 
     meta: Meta
     job: Job
+    wire: bytes | None = field(default=None, compare=False, repr=False)
+    """The job's own bytes, where it was read: a record of it has them again (`encode_record`)."""
 
     @property
     def id(self) -> str:

@@ -194,7 +194,7 @@ def recorded(message: JobMessage, status: JobStatus, now_ns: int) -> JobMessage:
         was.id, status, was.queue, was.schedule, was.max_retry, was.retried, was.prev_err,
         now_ns, was.prev_job_result, was.on_success_ids,
     )  # fmt: skip
-    return JobMessage(meta, message.job)
+    return JobMessage(meta, message.job, message.wire)
 
 
 def _explained(record: JobMessage, outcome: Outcome) -> JobMessage:

@@ -12,7 +12,7 @@ from tasqueue.core.job import JobStatus
 from tasqueue.core.lifecycle import TURN, Decision, Finish, recorded
 from tasqueue.core.limits import MAX_DECODE
 from tasqueue.core.ports import Answer, Claim, Lease, Mark, Settlement
-from tasqueue.core.wire import encode_job
+from tasqueue.core.wire import encode_record
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.plan import push
 
@@ -35,7 +35,7 @@ def settlement(
     made = Settlement(
         claim.token,
         message.meta.id,
-        encode_job(decision.record),
+        encode_record(decision.record),
         once=once,
         result=decision.result,
         dead=claim.convicted,
@@ -171,6 +171,6 @@ def _processing(begun: Begun) -> Mark | None:
     """The record that a job runs; None if it cannot be written, which the job's end says loudly."""
     record = recorded(begun.message, JobStatus.PROCESSING, begun.now_ns)
     try:
-        return Mark(begun.token, record.meta.id, encode_job(record))
+        return Mark(begun.token, record.meta.id, encode_record(record))
     except EncodeError:
         return None

@@ -159,7 +159,7 @@ class Processor:
             try:
                 made = self._written(claim, message, failed, ttl_ms=ttl_ms)
             except (EncodeError, LimitExceeded):
-                message.job.on_error = []
+                message.job.on_error, message.wire = [], None
                 made = self._written(claim, message, failed, ttl_ms=ttl_ms)
         self._committer.settle(made)
 

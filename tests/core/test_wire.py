@@ -159,6 +159,7 @@ def test_a_map_that_python_cannot_hold_is_passed_over_where_go_skips_it() -> Non
     for value in (odd, extension):
         body = b"\x82\xa6Status\xa4done\xa7Unknown" + value
         assert decode_job(body).meta.status == "done"
+        assert decode_job(body + b"\x00").meta.status == "done"  # bytes after it: the long way
 
 
 def test_bytes_are_the_message_of_a_job_only_by_its_whole_id() -> None:

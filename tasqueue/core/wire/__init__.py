@@ -5,8 +5,9 @@ Messages are msgpack maps keyed by Go's field names, in Go's order, integers nev
 missing keys, text as str or bin, structs as arrays, bytes after the message.
 """
 
+from tasqueue.core.wire.job import decode_job, encode_record
 from tasqueue.core.wire.peek import is_message_of
-from tasqueue.core.wire.reading import decode_chain, decode_group, decode_job
+from tasqueue.core.wire.reading import decode_chain, decode_group
 from tasqueue.core.wire.task import TaskRecord, decode_task, encode_task
 from tasqueue.core.wire.writing import encode_chain, encode_group, encode_job
 
@@ -19,6 +20,7 @@ __all__ = [
     "encode_chain",
     "encode_group",
     "encode_job",
+    "encode_record",
     "encode_task",
     "is_message_of",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tasqueue.core.errors import DecodeError
+from tasqueue.core.wire.job import decode_job
 from tasqueue.core.wire.nothing import RAW_TEXT
-from tasqueue.core.wire.reading import decode_job
 
 
 def is_message_of(body: bytes, job_id: str) -> bool:

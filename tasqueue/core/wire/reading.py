@@ -49,7 +49,7 @@ class _Skipped:
     """Stands for a value that Go passes over and no Python type holds."""
 
 
-class _MalformedError(Exception):
+class MalformedError(Exception):
     """A value is not of the kind that Go's decoder would take there."""
 
 
@@ -64,7 +64,7 @@ def _fields(value: Any, kind: str) -> dict[Any, Any]:
     if type(value) is list and len(value) == len(_NAMES[kind]):
         return dict(zip(_NAMES[kind], value, strict=True))
     msg = f"a {kind} is a map, not {type(value).__name__}"
-    raise _MalformedError(msg)
+    raise MalformedError(msg)
 
 
 def _string(value: object) -> str:
@@ -75,7 +75,7 @@ def _string(value: object) -> str:
     if type(value) is bytes:
         return value.decode("utf-8", RAW_TEXT)
     msg = f"text was expected, not {type(value).__name__}"
-    raise _MalformedError(msg)
+    raise MalformedError(msg)
 
 
 def _blob(value: object) -> bytes | None:
@@ -84,7 +84,7 @@ def _blob(value: object) -> bytes | None:
     if type(value) is str:
         return value.encode("utf-8", RAW_TEXT)
     msg = f"bytes were expected, not {type(value).__name__}"
-    raise _MalformedError(msg)
+    raise MalformedError(msg)
 
 
 def _integer(value: object) -> int:
@@ -93,7 +93,7 @@ def _integer(value: object) -> int:
     if value is None:
         return 0
     msg = f"an integer was expected, not {type(value).__name__}"
-    raise _MalformedError(msg)
+    raise MalformedError(msg)
 
 
 def _count(value: object) -> int:
@@ -105,12 +105,17 @@ def _signed(value: object) -> int:
     return number - (1 << 64) if number >> 63 > 0 else number
 
 
-def _instant(value: object) -> int | None:
+def instant(value: object) -> int | None:
+    """A timestamp in unix nanoseconds; None for Go's zero time.
+
+    Raises:
+        MalformedError: it is none.
+    """
     if value is None:
         return None
     if not isinstance(value, msgpack.Timestamp):
         msg = f"a msgpack timestamp was expected, not {type(value).__name__}"
-        raise _MalformedError(msg)
+        raise MalformedError(msg)
     ns: int = value.seconds * NS_PER_S + value.nanoseconds
     return None if ns == _ZERO_TIME_NS else ns
 
@@ -120,7 +125,7 @@ def _list(value: object, one: Callable[[Any], _T]) -> list[_T]:
         return []
     if type(value) is not list:
         msg = f"a list was expected, not {type(value).__name__}"
-        raise _MalformedError(msg)
+        raise MalformedError(msg)
     return [one(item) for item in value] if value else PresentList()
 
 
@@ -149,7 +154,7 @@ def _read_opts(value: object) -> JobOpts:
         queue=_string(get("Queue")),
         max_retries=_count(get("MaxRetries")),
         schedule=_string(get("Schedule")),
-        eta_ns=_instant(get("ETA")),
+        eta_ns=instant(get("ETA")),
         timeout_ns=_signed(get("Timeout")),
     )
 
@@ -164,7 +169,7 @@ def _read_message(value: object) -> JobMessage:
         _count(get("MaxRetry")),
         _count(get("Retried")),
         _string(get("PrevErr")),
-        _instant(get("ProcessedAt")),
+        instant(get("ProcessedAt")),
         _blob(get("PrevJobResult")),
         _list(get("OnSuccessIDs"), _string),
     )
@@ -185,7 +190,7 @@ def _read_states(value: object) -> dict[str, str]:
         return NilMap()
     if type(value) is not dict:
         msg = f"JobStatus is a map, not {type(value).__name__}"
-        raise _MalformedError(msg)
+        raise MalformedError(msg)
     return {_string(job_id): _string(status) for job_id, status in value.items()}
 
 
@@ -213,7 +218,12 @@ def _hashable(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return {key: value for key, value in pairs if type(key) not in {dict, list}}
 
 
-def _unpack(body: bytes) -> object:
+def unpacked(body: bytes) -> object:
+    """What some bytes hold, before it is known what it should be.
+
+    Raises:
+        Exception: as msgpack has it; bytes after the value are passed over.
+    """
     unpack = partial(
         msgpack.unpackb,
         body,
@@ -235,8 +245,8 @@ def _read(what: str, read: Callable[[object], _T], body: bytes) -> _T:
         msg = f"no {what} message: {len(body):,} bytes, the limit is {MAX_DECODE:,}"
         raise DecodeError(msg, body)
     try:
-        return read(_unpack(body))
-    except _MalformedError as error:
+        return read(unpacked(body))
+    except MalformedError as error:
         reason = str(error)
     except (RecursionError, msgpack.StackError):
         reason = "it nests deeper than can be read"
@@ -246,12 +256,11 @@ def _read(what: str, read: Callable[[object], _T], body: bytes) -> _T:
     raise DecodeError(msg, body)
 
 
-def decode_job(body: bytes) -> JobMessage:
-    """Read a job message, from a queue or from the results.
+def read_job(body: bytes) -> JobMessage:
+    """Read a job message in any form that Go takes.
 
     Raises:
-        DecodeError: Go's decoder would refuse the bytes too (or they are over 64 MiB, or nest
-            deeper than msgpack reads); the error keeps the bytes.
+        DecodeError: as `decode_job`.
     """
     return _read("job", _read_message, body)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _NIL: Final = b"\xc0"
-_ZERO_TIME: Final = bytes.fromhex("c70cff00000000fffffff1886e0900")
+ZERO_TIME: Final = bytes.fromhex("c70cff00000000fffffff1886e0900")
 """Go's zero time, 0001-01-01: "no ETA", "never processed". A nil would kill a Go reader."""
 
 _FIXSTR: Final = tuple(bytes((0xA0 | n,)) for n in range(32))
@@ -58,15 +58,21 @@ def _array(items: Sequence[_T], one: Callable[[_T], bytes]) -> bytes:
     return head + b"".join(map(one, items))
 
 
-def _time(ns: int | None) -> bytes:
+def time(ns: int | None) -> bytes:
+    """Unix nanoseconds as a msgpack timestamp; None is Go's zero time."""
     if ns is None:
-        return _ZERO_TIME
+        return ZERO_TIME
     seconds, rest = divmod(ns, NS_PER_S)
     if seconds >> 34:
         return _TIME96(0xC7, 12, 0xFF, rest, seconds)
     if rest or seconds >> 32:
         return _TIME64(0xD7, 0xFF, rest << 34 | seconds)
     return _TIME32(0xD6, 0xFF, seconds)
+
+
+def count(number: int) -> bytes:
+    """A uint32 of Go, never shortened."""
+    return _UINT32(0xCE, number)
 
 
 def _keys(names: str) -> tuple[bytes, ...]:
@@ -106,11 +112,11 @@ def _job(job: Job) -> bytes:
         _OPTS[0],
         _text(opts.id),
         _OPTS[1],
-        _time(opts.eta_ns),
+        time(opts.eta_ns),
         _OPTS[2],
         _text(opts.queue),
         _OPTS[3],
-        _UINT32(0xCE, opts.max_retries),
+        count(opts.max_retries),
         _OPTS[4],
         _text(opts.schedule),
         _OPTS[5],
@@ -138,13 +144,13 @@ def _message(message: JobMessage) -> bytes:
             _MESSAGE[4],
             _text(meta.schedule),
             _MESSAGE[5],
-            _UINT32(0xCE, meta.max_retry),
+            count(meta.max_retry),
             _MESSAGE[6],
-            _UINT32(0xCE, meta.retried),
+            count(meta.retried),
             _MESSAGE[7],
             _text(meta.prev_err),
             _MESSAGE[8],
-            _time(meta.processed_at_ns),
+            time(meta.processed_at_ns),
             _MESSAGE[9],
             _bytes(meta.prev_job_result),
             _MESSAGE[10],
