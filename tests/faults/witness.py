@@ -37,6 +37,10 @@ class Witness:
     """By job ID: how often it was put among the successful or the failed."""
     entries: Counter[str] = field(default_factory=Counter)
     """By job ID: how often it was enqueued anew, by a client or by its parent."""
+    our_completions: Counter[str] = field(default_factory=Counter)
+    """Those in one step with the deletion of a token: a Go worker knows no tokens."""
+    our_children: Counter[str] = field(default_factory=Counter)
+    """Of the entries, those that one of our workers released in such a step."""
     bodies: dict[str, bytes] = field(default_factory=dict)
     """By job ID: the message that entered."""
 
@@ -45,6 +49,11 @@ class Witness:
 
     def entered_twice(self) -> list[str]:
         return [job_id for job_id, count in self.entries.items() if count > 1]
+
+    def ours_twice(self) -> set[str]:
+        """What no Go worker is to blame for: completed or released by ours alone, and twice."""
+        counts = (self.our_completions, self.our_children)
+        return {job_id for ours in counts for job_id, count in ours.items() if count > 1}
 
 
 def commands(folder: Path) -> Iterator[Sequence[bytes]]:
@@ -82,19 +91,27 @@ def listen(folder: Path) -> Witness:
     seen = Witness()
     for block in transactions(folder):
         moved = any(command[0].upper() in _TAKE_AWAY for command in block)
+        ours = any(settles(command) for command in block)
         for command in block:
             name, key = command[0].upper(), command[1]
             if name == b"ZADD" and key in _LISTS:
-                seen.completions.update(one.decode() for one in command[3::2])
+                done = [one.decode() for one in command[3::2]]
+                seen.completions.update(done)
+                seen.our_completions.update(done if ours else ())
             elif name == b"ZADD" and key.startswith(_SCHEDULED):
-                _enter(seen, command[-1], scheduled=True)
+                _enter(seen, command[-1], scheduled=True, ours=ours)
             elif name == b"LPUSH" and not key.startswith(b"tq:") and not moved:
                 for body in command[2:]:
-                    _enter(seen, body, scheduled=False)
+                    _enter(seen, body, scheduled=False, ours=ours)
     return seen
 
 
-def _enter(seen: Witness, body: bytes, *, scheduled: bool) -> None:
+def settles(command: Sequence[bytes]) -> bool:
+    """Whether it deletes a token, as the end of a job does on our side."""
+    return command[0].upper() == b"HDEL" and command[1].startswith(b"tq:if:")
+
+
+def _enter(seen: Witness, body: bytes, *, scheduled: bool, ours: bool) -> None:
     """Count a message that enters; one that comes back says by which token, or is a retry.
 
     A message with an ETA enters the scheduled set; who moves it from there is another matter,
@@ -107,4 +124,5 @@ def _enter(seen: Witness, body: bytes, *, scheduled: bool) -> None:
     came_back = message.meta.retried or ":" in str(message.job.ext.get(TURN, ""))
     if not came_back and scheduled == (message.job.opts.eta_ns is not None):
         seen.entries[message.id] += 1
+        seen.our_children[message.id] += ours
         seen.bodies.setdefault(message.id, body)

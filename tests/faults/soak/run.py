@@ -17,7 +17,9 @@ from tests.faults.load import QUEUE, Fate, Load
 from tests.faults.oracle import judge
 from tests.faults.proxy import FaultProxy
 from tests.faults.site import Site, site, until
+from tests.faults.soak.copies import copies
 from tests.faults.soak.harm import Harm, Kill
+from tests.faults.witness import listen
 from tests.parity.live.fleet import GoProducer, GoWorker, JobSpec
 from tests.parity.program import build_program
 
@@ -37,6 +39,8 @@ class Plan:
     kills: int
     seed: int
     go: bool = False
+    delays: bool = False
+    """Jobs with an ETA and retries that wait, although a Go worker is there and may copy them."""
     poison: int = 0
     """Jobs that take down each process that runs them."""
 
@@ -59,8 +63,10 @@ def portion(plan: Plan, number: int) -> Load:
     """A portion of every kind of work, under IDs of its own."""
     load = Load(name=f"p{number}-", ms=20)
     load.plain(36).retrying(6, times=1).failing(4).chains(6).fanning(4, 2)
-    # A Go worker may leave copies in the scheduled set, and then completes both: its own limit.
-    return load.groups_of(4, 3) if plan.go else load.groups_of(4, 2).later(4, seconds=2)
+    # A Go worker may leave copies in the scheduled set, and completes the one that it takes.
+    if plan.go and not plan.delays:
+        return load.groups_of(4, 3)
+    return load.groups_of(4, 2).later(4, seconds=2)
 
 
 def soak(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -68,7 +74,7 @@ def soak(plan: Plan, folder: Path) -> dict[str, Any]:
     with ExitStack() as stack:
         os.environ["TQ_LOG"] = "WARNING"
         # A retry that waits passes the scheduled set, where a Go worker may leave a copy.
-        os.environ["TQ_BACKOFF"] = "0" if plan.go else "0.5"
+        os.environ["TQ_BACKOFF"] = "0" if plan.go and not plan.delays else "0.5"
         here = stack.enter_context(site(folder))
         proxy = stack.enter_context(FaultProxy(here.server.port, folder))
         program = build_program(folder) if plan.go else None
@@ -177,8 +183,11 @@ def _spread_evenly(
 def counted(plan: Plan, sender: Sender, seconds: float) -> dict[str, Any]:
     """What the run comes to."""
     here, harm = sender.here, sender.harm
-    witness = here.witness()
+    witness = listen(here.server.folder)
     verdict = judge(here.conn, QUEUE, sender.fates, witness)
+    ours_twice = witness.ours_twice()
+    beside_go = {*verdict.completed_twice, *verdict.entered_twice} - ours_twice
+    by_kind = copies(here.server.folder, verdict.completed_twice)
     notes = here.notes()
     fates = Counter(sender.fates.values())
     runs = diary.runs(notes)
@@ -201,6 +210,9 @@ def counted(plan: Plan, sender: Sender, seconds: float) -> dict[str, Any]:
         "lost": len(verdict.lost),
         "completed_twice": len(verdict.completed_twice),
         "children_twice": len(children),
+        "twice_by_us_alone": len(ours_twice),
+        "twice_beside_go": len(beside_go),
+        "completed_twice_how": dict(sorted(by_kind.items())),
         "entered_twice": len(verdict.entered_twice) - len(children),
         "wrong": len(verdict.misplaced) + len(verdict.doubled) + len(verdict.strangers) + len(left),
         "run_again": again,
@@ -215,6 +227,7 @@ def counted(plan: Plan, sender: Sender, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds),
         "details": {
             "lost": verdict.lost[:5],
+            "twice_by_us_alone": sorted(ours_twice)[:5],
             "completed_twice": verdict.completed_twice[:5],
             "misplaced": dict(list(verdict.misplaced.items())[:5]),
             "doubled": dict(list(verdict.doubled.items())[:5]),
