@@ -68,7 +68,11 @@ mutants *words:
 
 # The whole fault matrix (docs/design/faults.md): real processes, minutes; ends with its figures.
 faults *args:
-    python -m pytest tests/faults -m "faults or slow_fault" {{ args }}
+    python -m pytest tests/faults -m "(faults or slow_fault) and not deep" {{ args }}
+
+# What of it lasts for minutes of waiting.
+faults-long *args:
+    python -m pytest tests/faults -m "slow_fault and deep" {{ args }}
 
 # Every contestant in three short interleaved rounds, at most 10 minutes; needs Go and uv.
 bench *args:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ _TIMEOUT: Final = 180
 _HERE: Final = Path(__file__).parent
 
 _outcomes: dict[int, set[str]] = {}
+_figures: Final[list[str]] = []
 _began: Final = time.monotonic()
 
 
@@ -44,6 +45,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     expression = str(terminalreporter.config.option.markexpr)
     if not _outcomes or "not slow_fault" in expression:
         return
+    for figure in _figures:
+        terminalreporter.write_line(figure)
     passed = sum(outcomes == {"passed"} for outcomes in _outcomes.values())
     failed = sum("failed" in outcomes for outcomes in _outcomes.values())
     open_rows = set(ROWS) - set(_outcomes) - set(NOT_HERE)
@@ -52,6 +55,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         f"{len(NOT_HERE)} not runnable here, {len(open_rows)} not run, "
         f"{time.monotonic() - _began:.0f} s"
     )
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say what was measured, for the end of the whole suite; nothing is asserted of a time."""
+    return lambda figure: _figures.append(f"{request.node.name}: {figure}")
 
 
 @pytest.fixture

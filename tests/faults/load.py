@@ -166,11 +166,18 @@ class Load:
         fate: Fate = Fate.COMPLETED,
         retries: int = 0,
         eta_ns: int | None = None,
+        timeout: float = 0,
         **payload: Any,
     ) -> Job:
         self.fates[job_id] = fate
         body = json.dumps({"ms": self.ms, **payload}).encode()
-        opts = JobOpts(id=job_id, queue=self.queue, max_retries=retries, eta_ns=eta_ns)
+        opts = JobOpts(
+            id=job_id,
+            queue=self.queue,
+            max_retries=retries,
+            eta_ns=eta_ns,
+            timeout_ns=int(timeout * 1e9),
+        )
         return Job.create(task, body, opts)
 
 

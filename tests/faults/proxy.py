@@ -1,7 +1,9 @@
 """A TCP proxy that does harm on demand: ``python -m tests.faults.proxy TARGET_PORT``.
 
 It prints its port as a line of JSON, and then obeys lines of JSON: fields of `Weather`, or
-``{"reset": true}``, which resets every open connection. Each line is answered by ``{"ok": true}``.
+``{"reset": true}``, which resets every open connection, or ``{"freeze": true}``, which leaves
+them open and lets nothing pass on them any more, in neither direction. Each line is answered by
+``{"ok": true}``.
 """
 
 import asyncio
@@ -51,6 +53,7 @@ class Proxy:
         self.weather = Weather()
         self.target = target
         self.writers: set[asyncio.StreamWriter] = set()
+        self.frozen: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.weather.refuse:
@@ -85,7 +88,8 @@ class Proxy:
         while data := await reader.read(1 << 16):
             if self.swallowed(replies=replies):
                 raise ConnectionResetError
-            if self.weather.lose_replies if replies else self.weather.lose_requests:
+            lost = self.weather.lose_replies if replies else self.weather.lose_requests
+            if lost or out in self.frozen:
                 continue
             for piece in _pieces(data, self.weather.slice):
                 await self.delay(len(piece))
@@ -94,7 +98,8 @@ class Proxy:
             passed += len(data)
             if replies and 0 < self.weather.limit < passed:
                 raise ConnectionResetError
-        raise ConnectionResetError  # one end is closed: so is the other
+        if out not in self.frozen:
+            raise ConnectionResetError  # one end is closed: so is the other
 
     def swallowed(self, *, replies: bool) -> bool:
         name = "cut_replies" if replies else "cut_requests"
@@ -115,6 +120,8 @@ class Proxy:
         if order.pop("reset", False):
             for writer in tuple(self.writers):
                 _reset(writer)
+        if order.pop("freeze", False):
+            self.frozen |= self.writers
         for name, value in order.items():
             setattr(self.weather, name, value)
         return {"ok": True, "open": len(self.writers) // 2}
@@ -176,6 +183,10 @@ class FaultProxy(LineProcess):
     def reset(self) -> None:
         """Reset every open connection."""
         self.ask(reset=True)
+
+    def freeze(self) -> None:
+        """Make every open connection half-open: both ends believe in it, nothing passes."""
+        self.ask(freeze=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import faulthandler
 import json
 import os
 import resource
@@ -65,6 +66,10 @@ async def crash(payload: bytes, ctx: JobContext) -> None:
         os.abort()
     elif how == "segfault":
         ctypes.string_at(0)
+    elif how == "overflow":
+        # CPython has this for its own tests: recursion in C until the stack is full.
+        overflow: Any = faulthandler
+        overflow._stack_overflow()
     elif how == "memory":
         await asyncio.to_thread(_eat)
     else:

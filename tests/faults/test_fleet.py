@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from tasqueue.core.timing import to_ns
 from tests.faults import diary
 from tests.faults.load import QUEUE, Fate, Load, mixture
 from tests.faults.oracle import places
-from tests.faults.site import Site, assert_each_tick_once, lasting, until
+from tests.faults.server_clock import ServerClock
+from tests.faults.site import Site, assert_each_tick_once, lasting, site, until
 from tests.parity.live.fleet import GoProducer, GoWorker, JobSpec
 
 SLOW = pytest.mark.slow_fault
@@ -39,13 +41,64 @@ def test_row_37_a_worker_whose_clock_is_wrong_is_not_taken_for_dead(
 
 
 @SLOW
-def test_row_37_a_clock_that_jumps_while_workers_run_reaps_nobody(here: Site) -> None:
+@pytest.mark.parametrize("how", ["jumping", "drifting"])
+def test_row_37_a_clock_that_turns_while_workers_run_reaps_nobody(here: Site, how: str) -> None:
     load = Load(ms=200).plain(60).send(here.server.url)
-    # Its clock turns by an hour, ahead and back, each second.
-    here.hire(concurrency=4, lease=1.0, env={"TQ_CLOCK": "jumping"})
+    # Its clock turns by an hour, ahead and back, each second; or runs half as fast again.
+    here.hire(concurrency=4, lease=1.0, env={"TQ_CLOCK": how})
     here.hire(concurrency=4, lease=1.0)
     assert not here.finish(load)
     assert here.notes("rescued") == []
+    assert here.notes("fenced") == []
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> ServerClock:
+    """The clock of the server that `turned` starts."""
+    return ServerClock(tmp_path)
+
+
+@pytest.fixture
+def turned(tmp_path: Path, clock: ServerClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A server whose clock a test turns; its workers keep their own."""
+    with monkeypatch.context() as only_the_server:
+        for name, value in clock.env.items():
+            only_the_server.setenv(name, value)
+        opened = ExitStack()
+        here = opened.enter_context(site(tmp_path))
+    with opened:
+        yield here
+
+
+@SLOW
+@pytest.mark.parametrize(
+    "turns",
+    [
+        pytest.param([HOUR], id="an hour ahead"),
+        pytest.param([-HOUR], id="an hour behind"),
+        pytest.param([HOUR, -HOUR, -HOUR, HOUR], id="to and fro"),
+        pytest.param([0.25] * 12, id="drifting"),
+    ],
+)
+def test_row_37_a_server_whose_clock_is_turned_makes_nobody_look_dead(
+    turned: Site, clock: ServerClock, turns: list[float]
+) -> None:
+    load = Load(ms=100).plain(120).chains(6).fanning(3, 2)
+    now = len(load.fates)
+    load.later(3, seconds=HOUR / 2).send(turned.server.url)
+    turned.hire(2, concurrency=2, lease=1.0)
+    until(lambda: turned.started() >= 2, "the first runs")
+    for seconds in turns:
+        clock.turn(seconds)
+        lasting(0.5)
+    until(lambda: turned.ended() >= now, "the end of what is due")
+    # What is due in half an hour comes when the server's clock says so, and no sooner.
+    if max(turns) < HOUR:
+        assert turned.ended() == now
+        clock.turn(2 * HOUR)
+    assert not turned.finish(load)
+    assert turned.notes("rescued") == []
+    assert turned.notes("fenced") == []
 
 
 def _ticks(expr: str, start: datetime, count: int) -> list[datetime]:
@@ -92,8 +145,8 @@ def test_row_38_a_leap_day_is_a_day() -> None:
 
 @SLOW
 def test_row_39_a_tick_fires_once_among_many_workers_of_which_some_die(here: Site) -> None:
-    hands = here.hire(12, concurrency=1)
-    until(lambda: here.registered() == 12, "twelve workers")
+    hands = here.hire(20, concurrency=1)
+    until(lambda: here.registered() == 20, "twenty workers")
     schedule = JobOpts(queue=QUEUE, schedule="@every 1s")
     load = Load()
     load.jobs.append(Job.create("work", b"{}", schedule))

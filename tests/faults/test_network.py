@@ -84,14 +84,31 @@ def test_row_24_requests_that_vanish_lose_nothing(here: Site, proxy: FaultProxy)
 
 
 @SLOW
-def test_row_24_a_half_open_connection_is_given_up(here: Site, proxy: FaultProxy) -> None:
+def test_row_24_half_open_connections_are_given_up_while_jobs_run(
+    here: Site, proxy: FaultProxy
+) -> None:
     # Neither end says anything any more, and new connections work: only a time-out can tell.
-    load = Load(ms=20).plain(40)
+    load = Load(ms=20).plain(200)
     _working_through(here, proxy, load, concurrency=2)
-    proxy.weather(lose_requests=True, lose_replies=True)
-    lasting(1)
-    proxy.weather(lose_requests=False, lose_replies=False)
+    here.progress(proxy.freeze, load)
+    here.progress(proxy.freeze, load)
     assert not here.finish(load)
+
+
+@SLOW
+@pytest.mark.parametrize(
+    "seconds", [60, pytest.param(600, marks=[pytest.mark.deep, pytest.mark.timeout(900)])]
+)
+def test_row_24_half_open_connections_of_an_idle_worker_are_given_up(
+    here: Site, proxy: FaultProxy, seconds: float
+) -> None:
+    here.hire(2, url=proxy.url)
+    until(lambda: here.registered() == 2, "two workers")
+    proxy.freeze()
+    lasting(seconds)
+    load = Load().plain(40).send(here.server.url)
+    assert not here.finish(load)
+    assert here.notes("rescued") == []
 
 
 @SLOW

@@ -51,9 +51,16 @@ class Witness:
         return [job_id for job_id, count in self.entries.items() if count > 1]
 
     def ours_twice(self) -> set[str]:
-        """What no Go worker is to blame for: completed or released by ours alone, and twice."""
-        counts = (self.our_completions, self.our_children)
-        return {job_id for ours in counts for job_id, count in ours.items() if count > 1}
+        """What no Go worker is to blame for: released twice, or completed beyond its entries.
+
+        The child of a job of which Go completed a copy, and ours the other, entered twice.
+        """
+        released = {job_id for job_id, count in self.our_children.items() if count > 1}
+        return released | {
+            job_id
+            for job_id, count in self.our_completions.items()
+            if count > max(1, self.entries[job_id])
+        }
 
 
 def commands(folder: Path) -> Iterator[Sequence[bytes]]:
@@ -104,6 +111,16 @@ def listen(folder: Path) -> Witness:
                 for body in command[2:]:
                     _enter(seen, body, scheduled=False, ours=ours)
     return seen
+
+
+def suspected(folder: Path) -> Counter[str]:
+    """By job ID: how often a worker claimed it as a suspect, to run it alone."""
+    found: Counter[str] = Counter()
+    for command in commands(folder):
+        if command[0].upper() == b"HSET" and command[1].startswith(b"tq:if:"):
+            fields = zip(command[2::2], command[3::2], strict=True)
+            found.update(decode_job(body).id for token, body in fields if token[:1] == b"s")
+    return found
 
 
 def settles(command: Sequence[bytes]) -> bool:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,21 +44,29 @@ def _flags() -> argparse.Namespace:
 
 @contextmanager
 def _clock() -> Iterator[None]:
-    """Turn this process's clock by ``TQ_CLOCK`` seconds; "jumping" is an hour to and fro."""
+    """Turn this process's clock by ``TQ_CLOCK`` seconds.
+
+    "jumping" is an hour to and fro each second, "drifting" half a second ahead each second.
+    """
     turn = os.environ.get("TQ_CLOCK", "")
     if not turn:
         yield
         return
     # Real seconds, whatever the clock says: time-machine leaves the monotonic clock alone.
     now = time.time()
-    with time_machine.travel(now + float(turn if turn != "jumping" else 0), tick=True) as traveller:
-        if turn == "jumping":
-            threading.Thread(target=_jump, args=(traveller,), daemon=True).start()
+    turns = _TURNS.get(turn)
+    with time_machine.travel(now + (0 if turns else float(turn)), tick=True) as traveller:
+        if turns:
+            threading.Thread(target=_turn, args=(traveller, turns), daemon=True).start()
         yield
 
 
-def _jump(traveller: Any) -> None:
-    for turn in itertools.cycle((3600, -3600)):
+_TURNS = {"jumping": (3600, -3600), "drifting": (0.25,)}
+"""Seconds by which a clock is turned, one after the other, two each second."""
+
+
+def _turn(traveller: Any, turns: Sequence[float]) -> None:
+    for turn in itertools.cycle(turns):
         time.sleep(0.5)
         traveller.shift(turn)
 
