@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import random
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,6 +26,7 @@ from tasqueue.engine import journal
 from tasqueue.engine.context import LOGGER, JobContext, enter
 from tasqueue.engine.registry import Task
 from tasqueue.engine.remote import RemoteError
+from tasqueue.engine.thread import Call, ThreadPool
 
 MAX_ERROR: Final = 16 << 10
 """Bytes that are kept of an error's text, and of its traceback."""
@@ -40,15 +39,15 @@ class Executor:
     outcome. Otherwise a handler that cancels itself has failed.
     """
 
-    def __init__(self, threads: int, *, ending: Callable[[], bool] = bool) -> None:
-        self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="tasqueue-job")
-        self._threads: dict[JobContext, asyncio.Future[Any]] = {}
+    def __init__(self, *, ending: Callable[[], bool] = bool) -> None:
+        self._pool = ThreadPool(asyncio.get_running_loop())
+        self._calls: dict[JobContext, Call] = {}
         self.ending: Final = ending
 
     @property
     def threads(self) -> int:
         """Threads that run a handler now, waited for or not."""
-        return len(self._threads)
+        return self._pool.running
 
     async def attempt(self, task: Task, message: JobMessage, ctx: JobContext) -> Outcome:
         """Run the handler and its callbacks once. Raises only CancelledError, when cancelled."""
@@ -72,15 +71,15 @@ class Executor:
 
     def when_vacated(self, ctx: JobContext, call: Callable[[], None]) -> bool:
         """Call back when the thread of an attempt that is over has ended; False if it has."""
-        thread = self._threads.get(ctx)
-        if thread is None:
+        thread = self._calls.pop(ctx, None)
+        if thread is None or thread.over:
             return False
-        thread.add_done_callback(lambda _: call())
+        thread.when_over(call)
         return True
 
     def close(self) -> None:
         """Take no more calls; threads that still run are not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     async def _call(self, task: Task, message: JobMessage, ctx: JobContext) -> BaseException | None:
         """Run the handler within its limit; what it raised is returned."""
@@ -128,21 +127,15 @@ class Executor:
             if result is not None:
                 await result
             return None
-        around = contextvars.copy_context()
 
-        def call() -> BaseException | None:
-            """Bring back as a value what a future would not carry (StopIteration, SystemExit)."""
+        def handle() -> None:
+            """Tell the context where it is, then call the handler."""
             ctx.in_this_thread()
-            try:
-                around.run(task.handler, payload, ctx)
-            except BaseException as error:  # noqa: BLE001 -- user code may raise anything
-                return error
-            return None
+            task.handler(payload, ctx)
 
-        thread = asyncio.get_running_loop().run_in_executor(self._pool, call)
-        self._threads[ctx] = thread
-        thread.add_done_callback(lambda _: self._threads.pop(ctx))
-        raised: BaseException | None = await asyncio.shield(thread)
+        call = self._calls[ctx] = self._pool.begin(handle)
+        raised = await call.outcome
+        del self._calls[ctx]
         return raised
 
 

@@ -51,8 +51,7 @@ class Run:
         A worker or loop that ends by a mistake of ours ends the run: what it raised is raised.
         """
         self._mine = asyncio.current_task()
-        slots = sum(self._registry.queues().values())
-        executor = Executor(slots, ending=self._is_cancelled)
+        executor = Executor(ending=self._is_cancelled)
         opening = asyncio.create_task(insist_aloud(opened, self._clock))
         try:
             await self._until_stopped([opening])
