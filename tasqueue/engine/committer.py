@@ -17,11 +17,15 @@ from tasqueue.engine.context import LOGGER
 from tasqueue.engine.plan import push
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from tasqueue.core.job import JobMessage
     from tasqueue.engine.clock import Clock
 
 _BATCH: Final = 100
 """Settlements that are sent together; half as many after each answer that did not come in time."""
+_TURNS: Final = 16
+"""Turns of the loop for which a batch waits; where jobs last longer they pass within 0.3 ms."""
 _PATIENCE: Final = 0.2
 """Seconds between tries while the store is out of reach, or a key has the wrong type."""
 
@@ -65,15 +69,25 @@ class Begun(NamedTuple):
 class Committer:
     """One queue's settlements and ``processing`` marks, on their way to the store.
 
-    What gathers while one batch is in the air is the next batch: there is no timer. ``freed`` is
-    set whenever a batch is answered, since a worker with a long backlog claims nothing.
+    What gathers while one batch is in the air is the next batch: there is no timer. While jobs are
+    still ``to_begin``, those that end within a few turns of the loop join it. ``freed`` is set
+    whenever a batch is answered, since a worker with a long backlog claims nothing.
     """
 
-    def __init__(self, lease: Lease, queue: str, *, clock: Clock, freed: asyncio.Event) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        queue: str,
+        *,
+        clock: Clock,
+        freed: asyncio.Event,
+        to_begin: Sized = (),
+    ) -> None:
         self._lease = lease
         self._queue = queue
         self._clock = clock
         self._freed = freed
+        self._to_begin = to_begin
         self._waiting: list[Settlement] = []
         self._begun: dict[str, Begun] = {}
         self._work = asyncio.Event()
@@ -113,6 +127,7 @@ class Committer:
             self._work.clear()
             while self._waiting or self._begun:
                 try:
+                    await self._gather()
                     await self._settle()
                     await self._mark()
                 except BackendError as error:
@@ -123,6 +138,13 @@ class Committer:
     def _wake(self) -> None:
         self._idle.clear()
         self._work.set()
+
+    async def _gather(self) -> None:
+        """Let a batch grow: one call of a hundred costs a fraction of ten calls of ten."""
+        for _ in range(_TURNS):
+            if not self._to_begin or len(self._waiting) >= self._size:
+                return
+            await self._clock.sleep(0)
 
     async def _settle(self) -> None:
         batch = self._waiting[: 1 if self._alone else self._size]

@@ -35,12 +35,12 @@ class Worker:
         self._executor = shared.executor
         self._clock = shared.clock
         self._freed = asyncio.Event()
+        self._ready: deque[Claim] = deque()
         self.committer: Final = Committer(
-            shared.lease, queue, clock=shared.clock, freed=self._freed
+            shared.lease, queue, clock=shared.clock, freed=self._freed, to_begin=self._ready
         )
         self._processor = Processor(queue, shared, self.committer)
         self._prefetch = Prefetch(slots)
-        self._ready: deque[Claim] = deque()
         self._claimed_at = 0.0
         self._adopted_at = shared.clock.monotonic()
         self._lease_seconds = shared.lease_seconds
@@ -124,8 +124,9 @@ class Worker:
         if self._ready and self._clock.monotonic() - self._claimed_at >= LATEST:
             self._prefetch.misjudged()
             # Taken out first: a slot that is freed meanwhile must not begin one of them.
-            late, self._ready = self._ready, deque()
-            await self._lease.release(self.queue, [claim.token for claim in late])
+            late = [claim.token for claim in self._ready]
+            self._ready.clear()
+            await self._lease.release(self.queue, late)
 
     async def _claim(self, wanted: int) -> list[Claim]:
         now = self._clock.monotonic()
