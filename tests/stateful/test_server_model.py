@@ -6,8 +6,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
 from tasqueue.drivers.memory import MemoryStore
-from tasqueue.drivers.redis import Address, RedisStore
-from tests.servers import Valkey
+from tasqueue.drivers.redis import Address, RedisStore, store_at
+from tests.servers import Cluster, Valkey
 from tests.stateful.server_machine import ServerMachine
 
 
@@ -48,3 +48,18 @@ def test_every_job_ends_as_its_handler_has_it_and_its_children_come_once_on_redi
             return RedisStore(Address.from_url(valkey_server.url))
 
     run(OnRedis, 6)
+
+
+@pytest.mark.timeout(900)
+def test_every_job_ends_as_its_handler_has_it_and_its_children_come_once_on_a_cluster(
+    cluster_servers: Cluster,
+) -> None:
+    class OnCluster(ServerMachine):
+        rescues = True
+
+        def start_store(self) -> RedisStore:
+            for node in cluster_servers.nodes:
+                cluster_servers.ask(node, "FLUSHALL")
+            return store_at(Address.from_url(cluster_servers.url))
+
+    run(OnCluster, 12)
