@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tasqueue.core.errors import ScheduleError
 from tasqueue.core.group import Membership
@@ -33,8 +33,7 @@ ERROR: Final = "e"
 # -- outcomes: how one attempt went --------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(NamedTuple):
     """The handler returned."""
 
     result: bytes | None = None
@@ -78,8 +77,7 @@ class Entry:
     due_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """The job has ended."""
 
     record: JobMessage
@@ -102,8 +100,7 @@ class Again:
 Decision = Finish | Again
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What a decision needs from outside."""
 
     now_ns: int
@@ -148,6 +145,8 @@ def member(job: Job, membership: Membership) -> None:
 
 def membership(job: Job) -> Membership | None:
     """Which group a job belongs to, as far as its message says so."""
+    if not job.ext:
+        return None
     match job.ext.get(MEMBER):
         case [str(group_id)]:
             return Membership(group_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from tasqueue.core.errors import Reject
@@ -31,7 +32,9 @@ def async_handler(spec: Spec, function: Callable[..., Any]) -> Callable[[bytes, 
         args, kwargs = _given(spec, payload, ctx)
         result = function(*args, **kwargs)
         # A wrapper around an async function may have awaited it already.
-        _save(spec, await result if inspect.isawaitable(result) else result, ctx)
+        if type(result) is CoroutineType or inspect.isawaitable(result):
+            result = await result
+        _save(spec, result, ctx)
 
     return handle
 

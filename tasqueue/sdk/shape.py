@@ -113,6 +113,11 @@ class Shape:
         return tuple(name for name in self.parameters if name != self.kinds.extra)
 
     @cached_property
+    def is_plain(self) -> bool:
+        """Whether all arguments may be given by name."""
+        return not (self.kinds.rest or self.kinds.extra or self.kinds.nameless)
+
+    @cached_property
     def result(self) -> Reader:
         """What reads the result."""
         return self._reader("return", self._hints.get("return", Any))

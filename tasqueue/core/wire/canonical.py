@@ -22,6 +22,7 @@ _Span = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 _NIL: Final = b"\xc0"
 _NOTHING: Final = msgspec.Raw(_NIL)
+_EMPTY: Final = msgspec.Raw(b"\x80")
 _OTHERS: Final = (MalformedError, msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 """What the long way is there for."""
 
@@ -42,7 +43,7 @@ class _Job(msgspec.Struct, gc=False):
     Task: str = ""
     Payload: bytes | None = None
     OnError: list[_Job | None] | None = None
-    Opts: _Opts = msgspec.field(default_factory=_Opts)
+    Opts: msgspec.Raw = _EMPTY
     Ext: msgspec.Raw = _NOTHING
 
 
@@ -78,6 +79,7 @@ class _Record(msgspec.Struct, gc=False):
 
 _MESSAGE: Final = msgspec.msgpack.Decoder(_Message).decode
 _JOB: Final = msgspec.msgpack.Decoder(_Job | None).decode
+_OPTS: Final = msgspec.msgpack.Decoder(_Opts).decode
 _WRITE: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -154,20 +156,25 @@ def _made(read: _Job | None) -> Job:
         return NIL_JOB
     ext = bytes(read.Ext)
     extra = {} if ext == _NIL else unpacked(ext)
-    given = read.Opts
-    opts = JobOpts(
-        id=given.ID,
-        queue=given.Queue,
-        max_retries=given.MaxRetries,
-        schedule=given.Schedule,
-        eta_ns=_instant(given.ETA),
-        timeout_ns=given.Timeout,
-    )
     return Job(
         read.Task,
         read.Payload,
-        opts,
+        _options(bytes(read.Opts)),
         _jobs(read.OnSuccess),
         _jobs(read.OnError),
         extra if type(extra) is dict else {},
+    )
+
+
+@lru_cache(maxsize=256)
+def _options(body: bytes) -> JobOpts:
+    """Read the options, which most jobs of a task have in common: one object serves them all."""
+    read = _OPTS(body)
+    return JobOpts(
+        id=read.ID,
+        queue=read.Queue,
+        max_retries=read.MaxRetries,
+        schedule=read.Schedule,
+        eta_ns=_instant(read.ETA),
+        timeout_ns=read.Timeout,
     )
