@@ -85,11 +85,15 @@ class Executor:
         """Run the handler within its limit; what it raised is returned."""
         mine = asyncio.current_task()
         try:
-            raised = await self._limited(task, message, ctx)
+            # Without a limit nothing stands between: each step in between costs a short job.
+            limited = self._limited if message.job.opts.timeout_ns else self._handle
+            raised = await limited(task, message, ctx)
         except BaseException as error:
             if _is_closed(error, mine):
                 raise
             raised = error
+        if raised is None and not ctx.given_back:
+            return None
         stopped = isinstance(raised, asyncio.CancelledError)
         failed_by_us = ctx.lease_lost and not isinstance(raised, JobTimeout | None)
         if ctx.given_back or failed_by_us or (stopped and self.ending()):
@@ -104,22 +108,22 @@ class Executor:
     async def _limited(
         self, task: Task, message: JobMessage, ctx: JobContext
     ) -> BaseException | None:
-        limit_ns = message.job.opts.timeout_ns
-        if not limit_ns:
-            return await self._handle(task, message.job.payload or b"", ctx)
-        seconds = limit_ns / NS_PER_S
+        seconds = message.job.opts.timeout_ns / NS_PER_S
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                return await self._handle(task, message.job.payload or b"", ctx)
+                return await self._handle(task, message, ctx)
         except TimeoutError:
             if not limit.expired():
                 raise
         ctx.stop(f"it had {seconds} s")
         return JobTimeout(f"context deadline exceeded: no end within {seconds} s")
 
-    async def _handle(self, task: Task, payload: bytes, ctx: JobContext) -> BaseException | None:
+    async def _handle(
+        self, task: Task, message: JobMessage, ctx: JobContext
+    ) -> BaseException | None:
         """Run the handler; what it raised in a thread is returned."""
+        payload = message.job.payload or b""
         if task.opts.processing_cb is not None:
             await _callback(task.opts.processing_cb, ctx)
         if task.is_async:

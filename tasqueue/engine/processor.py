@@ -53,12 +53,22 @@ class Held:
     """A job in this worker's hands."""
 
     claim: Claim
+    begun: float
+    """The monotonic time at which it got its slot."""
+    is_burial: bool = False
+    """Whether the worker failed over it: now it only gets to the dead letters."""
+    work: asyncio.Task[None] | None = None
     ctx: JobContext | None = None
     """Once the message is read and its task is known."""
     awaited: bool = False
     """Whether its handler runs on the event loop now, where it can be cancelled."""
     sent_back: bool = False
     """Whether it went back for another program, which knows its task."""
+
+    def cancel(self) -> None:
+        """Cancel the task that works on it."""
+        if self.work is not None:
+            self.work.cancel()
 
 
 class Processor:
@@ -120,7 +130,7 @@ class Processor:
         finally:
             held.awaited = False
             notes.ended(claim.token)
-        if isinstance(outcome, Succeeded):
+        if message.meta.retried and message.job.on_success and isinstance(outcome, Succeeded):
             outcome = await self._with_earlier(message, outcome)
         self._decide(claim, message, outcome, ttl_ms=self._ttl_ms(task))
 
@@ -131,7 +141,7 @@ class Processor:
 
     async def _with_earlier(self, message: JobMessage, outcome: Succeeded) -> Succeeded:
         """A result saved by an earlier attempt counts for the children, as in Go."""
-        if outcome.result is not None or not (message.meta.retried and message.job.on_success):
+        if outcome.result is not None:
             return outcome
         wanted = Read((message.meta.id,))
         (earlier,) = await self._insist(lambda: self._shared.store.perform(wanted))

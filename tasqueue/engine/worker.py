@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from tasqueue.core.errors import BackendError
@@ -45,7 +46,6 @@ class Worker:
         self._adopted_at = shared.clock.monotonic()
         self._lease_seconds = shared.lease_seconds
         self._held: dict[str, Held] = {}
-        self._jobs: dict[str, asyncio.Task[None]] = {}
         self._overdue = 0
         self._sent_back = 0
         self._in_doubt = False
@@ -56,7 +56,7 @@ class Worker:
     @property
     def running(self) -> int:
         """Jobs that still run."""
-        return len(self._jobs)
+        return len(self._held)
 
     # -- claiming --------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class Worker:
     @property
     def _free(self) -> int:
         """Slots in which nothing runs: neither a job, nor the thread of one that timed out."""
-        return self._slots - len(self._jobs) - self._overdue
+        return self._slots - len(self._held) - self._overdue
 
     def _room(self) -> int:
         """How many jobs to claim: for the free slots, and what these will run in a moment.
@@ -135,30 +135,28 @@ class Worker:
             self._refusals.note(f"queue {self.queue}")
             return claims
         # Asked before the store is: what ends meanwhile must not be taken for a lost claim.
-        mine = {*self._jobs, *self.committer.tokens(), *(claim.token for claim in self._ready)}
+        mine = {*self._held, *self.committer.tokens(), *(claim.token for claim in self._ready)}
         self._in_doubt, self._adopted_at = False, now
         return [one for one in await self._lease.adopt(self.queue) if one.token not in mine]
 
     def _fill(self) -> None:
         while self._ready and self._free > 0 and not (self._stopping or self._lost):
-            held = Held(self._ready.popleft())
-            self._held[held.claim.token] = held
-            self._begin(held.claim, self._processor.process(held))
+            held = Held(self._ready.popleft(), self._clock.monotonic())
+            self._begin(held, self._processor.process(held))
 
     # -- what runs -------------------------------------------------------------------------------
 
     async def finished(self) -> None:
         """Wait for the running jobs, not for the threads of those that timed out."""
-        while self._jobs:
-            await asyncio.wait(list(self._jobs.values()))
+        while work := [held.work for held in self._held.values() if held.work is not None]:
+            await asyncio.wait(work)
 
     def abandon(self) -> None:
         """Cancel the running jobs: they have no outcome, and are given back."""
-        for token, job in list(self._jobs.items()):
-            held = self._held.get(token)
-            if held is not None and held.ctx is not None:
+        for held in list(self._held.values()):
+            if held.ctx is not None:
                 held.ctx.stop("its worker stops", give_back=True)
-            job.cancel()
+            held.cancel()
 
     def lose(self) -> None:
         """Others may have this worker's jobs by now: claim nothing, cancel what can be cancelled.
@@ -168,12 +166,11 @@ class Worker:
         """
         self._lost = self._in_doubt = True
         self._ready.clear()
-        for token, job in list(self._jobs.items()):
-            held = self._held.get(token)
-            if held is not None and held.ctx is not None and not held.ctx.lease_lost:
+        for held in list(self._held.values()):
+            if held.ctx is not None and not held.ctx.lease_lost:
                 held.ctx.stop("its worker lost its lease", give_back=held.awaited, lost=True)
                 if held.awaited:
-                    job.cancel()
+                    held.cancel()
 
     def regain(self) -> None:
         """Go on: what is still held is found by asking the store.
@@ -184,34 +181,39 @@ class Worker:
         self._lost, self._in_doubt = False, True
         self._freed.set()
 
-    def _begin(self, claim: Claim, work: Coroutine[Any, Any, None]) -> None:
-        job = asyncio.create_task(work)
-        self._jobs[claim.token] = job
-        begun = self._clock.monotonic()
-        job.add_done_callback(lambda job: self._ended(claim, job, begun))
+    def _begin(self, held: Held, work: Coroutine[Any, Any, None]) -> None:
+        self._held[held.claim.token] = held
+        held.work = asyncio.create_task(work)
+        held.work.add_done_callback(partial(self._ended, held))
 
-    def _ended(self, claim: Claim, job: asyncio.Task[None], begun: float) -> None:
-        del self._jobs[claim.token]
-        held = self._held.pop(claim.token, None)
-        if held is not None and held.sent_back:
+    def _ended(self, held: Held, work: asyncio.Task[None]) -> None:
+        del self._held[held.claim.token]
+        if held.sent_back:
             self._sent_back += 1
         else:
             self._sent_back = 0
-            self._prefetch.ran(self._clock.monotonic() - begun)
-        error: BaseException | None = None
-        if not job.cancelled():
-            error = job.exception()
-        elif held is not None and held.ctx is not None and not held.ctx.given_back:
-            error = asyncio.CancelledError("a callback cancelled the job that it belongs to")
-        self._in_doubt |= job.cancelled()
-        if error is not None and not self._executor.ending():
-            LOGGER.error("queue %s: the worker failed over a job", self.queue, exc_info=error)
-            if held is not None:
-                text = f"the worker failed over it: {type(error).__name__}: {error}"
-                self._begin(claim, self._processor.bury(claim, text))
-        if held is not None and held.ctx is not None:
+            self._prefetch.ran(self._clock.monotonic() - held.begun)
+        if work.cancelled() or work.exception() is not None:
+            self._failed(held, work)
+        if held.ctx is not None:
             self._overdue += self._executor.when_vacated(held.ctx, self._vacated)
         self._slot_freed()
+
+    def _failed(self, held: Held, work: asyncio.Task[None]) -> None:
+        """The job came to no outcome: it was given back, or it is not known what became of it."""
+        error: BaseException | None = None
+        if not work.cancelled():
+            error = work.exception()
+        elif held.ctx is not None and not held.ctx.given_back:
+            error = asyncio.CancelledError("a callback cancelled the job that it belongs to")
+        self._in_doubt |= work.cancelled()
+        if error is None or self._executor.ending():
+            return
+        LOGGER.error("queue %s: the worker failed over a job", self.queue, exc_info=error)
+        if not held.is_burial:
+            text = f"the worker failed over it: {type(error).__name__}: {error}"
+            burial = Held(held.claim, self._clock.monotonic(), is_burial=True)
+            self._begin(burial, self._processor.bury(held.claim, text))
 
     def _vacated(self) -> None:
         self._overdue -= 1
