@@ -6,13 +6,14 @@ The package holds none of this: a test's worker installs it around `RedisLease`.
 import asyncio
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tasqueue.core.ports import Submit
+from tasqueue.core.ports import Answer, Settlement, Submit
 from tasqueue.drivers.redis.lease import RedisLease
 from tasqueue.drivers.redis.store import RedisStore
+from tasqueue.engine.keeper import Keeper
 
 STEPS: Final = (
     "beat", "claim", "mark", "settle", "promote", "rescue", "unpark", "park", "bury", "end",
@@ -43,6 +44,33 @@ def install(spec: str, once: Path) -> None:
         RedisStore.perform_blocking = _of_requests(real, moment, dies)  # type: ignore[method-assign]
     else:
         setattr(RedisLease, step, _around(getattr(RedisLease, step), moment, dies))
+
+
+def be_heedless(tries: int) -> None:
+    """Let this worker notice that it is taken for dead after so many refused completions.
+
+    A worker that wakes up looks at its lease first, and stops what others may run: it would not
+    even try.
+    """
+    settle, fence = RedisLease.settle, Keeper._fence
+    left = [tries]
+
+    async def settled(
+        self: RedisLease, queue: str, settlements: Sequence[Settlement]
+    ) -> list[Answer]:
+        answers = await settle(self, queue, settlements)
+        left[0] -= answers.count(Answer.FENCED)
+        return answers
+
+    async def fenced(self: Keeper) -> None:
+        if left[0] <= 0 or self._lost:
+            left[0] = tries
+            await fence(self)
+
+    changed: Any = RedisLease
+    changed.settle = settled
+    changed = Keeper
+    changed._fence = fenced
 
 
 def _first(once: Path) -> bool:

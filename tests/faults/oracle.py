@@ -1,7 +1,7 @@
 """The common oracle: where every job is at the end, and what must not be left in the store."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -138,14 +138,24 @@ def judge(
 def left_over(conn: "Redis", *, unended: set[str], with_the_dead: bool) -> list[str]:
     """Keys without an expiry outside the short list, and all that in-flight work leaves."""
     kept = KEPT + (KEPT_WITH_THE_DEAD if with_the_dead else ())
-    store: Any = conn
     left: list[str] = []
-    for raw in store.scan_iter("*", count=5000):
-        key = raw.decode()
+    for key, ttl in _lifetimes(conn):
         if key.startswith(("tq:if:", "tq:ld:", "tq:hb:", "tq:wk:")):
             left.append(key)
         elif key.removeprefix("tq:res:job:msg:") in unended or key.startswith(kept):
             continue
-        elif store.ttl(raw) == -1:
+        elif ttl == -1:
             left.append(key)
     return left
+
+
+def _lifetimes(conn: "Redis") -> Iterator[tuple[str, int]]:
+    """Every key, and the seconds that it will live, -1 for ever."""
+    store: Any = conn
+    cursor: int | None = None
+    while cursor != 0:
+        cursor, names = store.scan(cursor or 0, count=5000)
+        with store.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.ttl(name)
+            yield from zip([name.decode() for name in names], pipe.execute(), strict=True)

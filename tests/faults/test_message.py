@@ -2,7 +2,8 @@
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import pytest
 
@@ -15,21 +16,55 @@ from tasqueue.drivers.redis import Address, KeepOpts, RedisStore
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.engine import plan
 from tests.faults import diary
+from tests.faults.cost import Cost, cost_of, long_steps, watch_steps
 from tests.faults.load import QUEUE, Fate, Load
 from tests.faults.oracle import judge
-from tests.faults.site import Site, until
+from tests.faults.site import Site, peak_memory, until
 
 SLOW = pytest.mark.slow_fault
 KEYS = queue_keys(QUEUE)
 
 
+_BACKLOG: Final = 1_000_000
+_TENTH: Final = _BACKLOG // 10
+_FLAT: Final = 3.0
+"""So much more may a job cost at the end of a backlog ten times as long: it is flat, not linear."""
+
+
 @SLOW
-@pytest.mark.timeout(600)
-def test_row_42_a_long_backlog_costs_no_more_and_is_worked_off(bare: Site) -> None:
-    load = Load().plain(100_000).send(bare.server.url)
-    bare.hire(2, concurrency=64)
-    # Judged by the end, the memory of the workers (`finish`), and the places: no time is asserted.
-    assert not bare.finish(load, within=540)
+@pytest.mark.timeout(1500)
+def test_row_42_a_long_backlog_costs_no_more_and_is_worked_off(
+    bare: Site, tell: Callable[[str], None]
+) -> None:
+    store: Any = bare.conn
+    whole = Load()
+
+    def send() -> None:
+        part = Load(name=f"{len(whole.fates)}-").plain(_TENTH).send(bare.server.url)
+        whole.fates.update(part.fates)
+
+    into = [cost_of(bare.conn, send, lambda: store.llen(QUEUE)) for _ in range(10)]
+    hands = bare.hire(2, concurrency=64)
+
+    def out_of(first: int) -> Cost:
+        _ended(bare, first)
+        return cost_of(bare.conn, lambda: _ended(bare, first + _TENTH), bare.ended)
+
+    out, memory = [out_of(0)], [max(peak_memory(hand.pid) for hand in hands)]
+    out.append(out_of(8 * _TENTH))
+    memory.append(max(peak_memory(hand.pid) for hand in hands))
+    assert not bare.finish(whole, within=600)
+    tell(f"into an empty queue {into[0]}; behind {9 * _TENTH:,} jobs {into[-1]}")
+    tell(f"the first tenth out {out[0]}; the ninth {out[-1]}")
+    tell(f"the larger worker's peak {memory[0] >> 20} MiB, and {memory[1] >> 20} MiB")
+    for first, last in (into[0], into[-1]), (out[0], out[-1]):
+        assert last.us < _FLAT * first.us
+        assert last.calls < _FLAT * first.calls
+    assert memory[1] < memory[0] + (32 << 20)
+
+
+def _ended(here: Site, count: int) -> None:
+    until(lambda: here.ended() >= count, f"the end of {count:,} jobs", within=600)
 
 
 def _fresh(url: str) -> RedisStore:
@@ -40,12 +75,14 @@ def _fresh(url: str) -> RedisStore:
 def test_row_43_what_is_too_large_is_refused_at_enqueue(here: Site) -> None:
     store = _fresh(here.server.url)
     try:
-        large = Job.create("work", b"x" * (MAX_MESSAGE + 1), JobOpts(queue=QUEUE))
-        with pytest.raises(LimitExceeded, match="bytes"):
-            plan.run_blocking(plan.enqueue(large), store)
-        links = [Job.create("work", b"{}", JobOpts(queue=QUEUE)) for _ in range(MAX_LINKS + 2)]
-        with pytest.raises(LimitExceeded, match="in a row"):
-            plan.run_blocking(plan.enqueue_chain(Chain.create(links)), store)
+        for size in (MAX_MESSAGE + 1, 64 << 20):
+            large = Job.create("work", b"x" * size, JobOpts(queue=QUEUE))
+            with pytest.raises(LimitExceeded, match="bytes"):
+                plan.run_blocking(plan.enqueue(large), store)
+        for count in (MAX_LINKS + 2, 10_000):
+            links = [Job.create("work", b"{}", JobOpts(queue=QUEUE)) for _ in range(count)]
+            with pytest.raises(LimitExceeded, match="in a row"):
+                plan.run_blocking(plan.enqueue_chain(Chain.create(links)), store)
     finally:
         store.close()
     assert here.conn.dbsize() == 0
@@ -59,12 +96,37 @@ def test_row_43_what_is_too_large_is_refused_at_enqueue(here: Site) -> None:
 
 
 @SLOW
-def test_row_43_a_large_group_enters_in_portions(bare: Site) -> None:
+@pytest.mark.parametrize(
+    "count",
+    [
+        pytest.param(100_000, marks=pytest.mark.timeout(600)),
+        pytest.param(1_000_000, marks=[pytest.mark.deep, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_row_43_a_large_group_with_a_callback_goes_in_and_out_in_portions(
+    bare: Site, tell: Callable[[str], None], count: int
+) -> None:
+    watch_steps(bare.conn)
+    load = Load().fanning(count, 1).send(bare.server.url)
+    tell(f"{count:,} members in: {long_steps(bare.conn)}")
+    watch_steps(bare.conn)
+    bare.hire(2, concurrency=64)
+    _ended(bare, len(load.fates))
+    tell(f"{count:,} members out: {long_steps(bare.conn)}")
+    assert not bare.finish(load)
+
+
+@SLOW
+def test_row_43_a_large_group_without_a_callback_enters_in_portions(
+    bare: Site, tell: Callable[[str], None]
+) -> None:
     count = 20_000
     jobs = [Job.create("work", b"{}", JobOpts(id=f"m-{at}", queue=QUEUE)) for at in range(count)]
     store = _fresh(bare.server.url)
+    watch_steps(bare.conn)
     try:
         plan.run_blocking(plan.enqueue_group(Group.create(jobs, GroupOpts(id="large"))), store)
+        tell(f"{count:,} members in: {long_steps(bare.conn)}")
         bare.hire(concurrency=64)
         until(lambda: bare.ended() == count, "the end of the group", within=170)
         message = plan.run_blocking(plan.get_group("large"), store)

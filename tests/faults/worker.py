@@ -1,6 +1,7 @@
 """A worker process of the fault suite: ``python -m tests.faults.worker --url … --diary …``.
 
-The environment may ask for a failpoint: ``TQ_FAIL=settle:after:3``, ``TQ_FAIL_ONCE=<file>``.
+The environment may ask for a failpoint: ``TQ_FAIL=settle:after:3``, ``TQ_FAIL_ONCE=<file>``, or
+for a worker that notices that it is taken for dead after 100 refusals: ``TQ_HEEDLESS=100``.
 """
 
 import argparse
@@ -80,6 +81,8 @@ async def main() -> None:
     diary.listen()
     if fail := os.environ.get("TQ_FAIL"):
         failpoint.install(fail, Path(os.environ["TQ_FAIL_ONCE"]))
+    if tries := os.environ.get("TQ_HEEDLESS"):
+        failpoint.be_heedless(int(tries))
     broker = RedisBroker.from_url(flags.url)
     results = RedisResults.from_url(flags.url, expiry=HOUR)
     opts = ServerOpts(broker=broker, results=results, grace=flags.grace, lease_seconds=flags.lease)
