@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
 from tasqueue.core import lifecycle
@@ -42,9 +43,9 @@ from tasqueue.core.wire import (
     decode_chain,
     decode_group,
     decode_job,
+    encode_both,
     encode_chain,
     encode_group,
-    encode_job,
 )
 from tasqueue.engine.clock import SYSTEM, Clock
 
@@ -55,6 +56,9 @@ T = TypeVar("T")
 Plan = Generator[Request, Any, T]
 """Yields requests, is sent their answers, returns a T."""
 
+_RANDOM: Final = ~(0xF << 76 | 0x3 << 62)
+_VERSION: Final = 0x4 << 76 | 0x2 << 62
+"""What is random in a UUID v4, and what says that it is one."""
 _AT_ONCE = 500
 """Names that one `Read` asks for."""
 
@@ -93,7 +97,8 @@ def run_blocking(plan: Plan[T], store: BlockingStore) -> T:
 
 def new_id() -> str:
     """A fresh ID, as Go makes them: UUID v4, lower-case, 36 characters."""
-    return str(uuid4())
+    digits = f"{int.from_bytes(os.urandom(16)) & _RANDOM | _VERSION:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 # -- enqueue -------------------------------------------------------------------------------------
@@ -105,18 +110,11 @@ def push(entry: lifecycle.Entry, now_ns: int, *, call: str = "", limit: int = MA
     if call and entry.due_ns is not None:
         ext = message.job.ext | {lifecycle.TURN: call}
         message = JobMessage(message.meta, dataclasses.replace(message.job, ext=ext))
-    record = lifecycle.recorded(message, JobStatus.QUEUED, now_ns)
-    return Push(
-        queue=message.meta.queue,
-        job_id=message.meta.id,
-        record=encode_job(record),
-        body=check_size(
-            f"job {message.meta.id} of task {message.job.task!r}", encode_job(message), limit
-        ),
-        due_ns=entry.due_ns,
-        call=call,
-        durability=message.job.opts.durability,
-    )
+    meta, job = message.meta, message.job
+    body, record = encode_both(message, lifecycle.recorded(message, JobStatus.QUEUED, now_ns))
+    if len(body) > limit:
+        check_size(f"job {meta.id} of task {job.task!r}", body, limit)
+    return Push(meta.queue, meta.id, record, body, entry.due_ns, call, job.opts.durability)
 
 
 def prepare(job: Job, clock: Clock = SYSTEM) -> Push:

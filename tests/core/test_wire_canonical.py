@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasqueue.core.errors import DecodeError
+from tasqueue.core.errors import DecodeError, EncodeError
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
 from tasqueue.core.lifecycle import recorded
-from tasqueue.core.wire import decode_job, encode_job, encode_record
+from tasqueue.core.wire import decode_job, encode_both, encode_job, encode_record
 from tasqueue.core.wire.canonical import read_canonical, write_canonical
 from tasqueue.core.wire.reading import read_job
 from tests.parity.message import JOB_MESSAGES
@@ -72,6 +72,20 @@ def test_a_record_of_what_was_read_has_the_same_bytes_by_both_ways(
     record = recorded(read, JobStatus.FAILED, now_ns)
     record.meta.prev_err, record.meta.on_success_ids = error, ids
     assert encode_record(record) == encode_job(record)
+
+
+@given(JOB_MESSAGES, st.integers(0, 2**62))
+def test_a_message_and_its_record_have_the_bytes_that_each_has_alone(
+    message: JobMessage, now_ns: int
+) -> None:
+    record = recorded(message, JobStatus.QUEUED, now_ns)
+    assert encode_both(message, record) == (encode_job(message), encode_job(record))
+
+
+def test_a_job_that_cannot_be_written_is_an_encode_error_for_both() -> None:
+    message = JobMessage(Meta("j-1"), Job("t", opts=JobOpts(max_retries=-1)))
+    with pytest.raises(EncodeError, match="j-1"):
+        encode_both(message, recorded(message, JobStatus.QUEUED, 0))
 
 
 def test_a_record_of_what_was_made_goes_the_long_way() -> None:

@@ -59,7 +59,7 @@ GROUPS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "finish tells no group": ("finish", "if gid ~= '' then", "if false then"),
     "finish closes no group": ("finish", "if closes ~= '' then", "if false then"),
-    "enqueue seals no group": ("enqueue", "for i = 3, first - 1 do seal(ARGV[i]) end", ""),
+    "enqueue seals no group": ("enqueue", "for i = 2, first - 1 do seal(ARGV[i]) end", ""),
     "a sweep takes nobody out": ("group_sweep", "for i = 3, #ARGV, 4 do", "for i = 3, 0, 4 do"),
     "a sweep closes no group": ("group_sweep", "if ARGV[2] == '1' or", "if"),
 }  # fmt: skip

@@ -46,12 +46,10 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "reap leaves no tombstone": ("reap", "redis.call('ZADD', tb, 'NX', now, wid)", ""),
     "reap leaves the beat": ("reap", "redis.call('HDEL', hb, wid)", ""),
     "enqueue ignores its call token": (
-        "enqueue", "redis.call('EXISTS', trace) == 1",
-        "call == '' and redis.call('EXISTS', trace) == 1",
+        "enqueue", "'tq:eq:' .. call, 1, 'NX', 'EX'", "'tq:eq:' .. call, 1, 'EX'",
     ),
     "enqueue does not check a repeat": (
-        "enqueue", "redis.call('EXISTS', trace) == 1",
-        "call ~= '' and redis.call('EXISTS', trace) == 1",
+        "enqueue", "id, record, 'NX')", "id, record)",
     ),
     "enqueue keeps the token by job": ("enqueue", "'tq:eq:' .. call", "'tq:eq:' .. id"),
     "park drops": ("park", "redis.call('LPUSH', KEYS[3], raw)", ""),

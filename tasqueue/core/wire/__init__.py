@@ -5,7 +5,7 @@ Messages are msgpack maps keyed by Go's field names, in Go's order, integers nev
 missing keys, text as str or bin, structs as arrays, bytes after the message.
 """
 
-from tasqueue.core.wire.job import decode_job, encode_record
+from tasqueue.core.wire.job import decode_job, encode_both, encode_record
 from tasqueue.core.wire.peek import is_message_of
 from tasqueue.core.wire.reading import decode_chain, decode_group
 from tasqueue.core.wire.task import TaskRecord, decode_task, encode_task
@@ -17,6 +17,7 @@ __all__ = [
     "decode_group",
     "decode_job",
     "decode_task",
+    "encode_both",
     "encode_chain",
     "encode_group",
     "encode_job",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tasqueue.core.limits import MAX_DECODE
 from tasqueue.core.wire.canonical import read_canonical, write_canonical
 from tasqueue.core.wire.reading import read_job
-from tasqueue.core.wire.writing import encode_job
+from tasqueue.core.wire.writing import encode_job, job_bytes
 
 if TYPE_CHECKING:
     from tasqueue.core.job import JobMessage
@@ -22,6 +22,16 @@ def decode_job(body: bytes) -> JobMessage:
     """
     message = read_canonical(body) if len(body) <= MAX_DECODE else None
     return read_job(body) if message is None else message
+
+
+def encode_both(message: JobMessage, record: JobMessage) -> tuple[bytes, bytes]:
+    """Write a message that was just made, and its record; they share one job, written once.
+
+    Raises:
+        EncodeError: as `encode_job`.
+    """
+    message.wire = record.wire = job_bytes(message.job)
+    return encode_record(message), encode_record(record)
 
 
 def encode_record(message: JobMessage) -> bytes:

@@ -190,6 +190,14 @@ def _name(message: object) -> object:
     return getattr(getattr(message, "meta", None), "id", None)
 
 
+def job_bytes(job: Job) -> bytes | None:
+    """A job alone, as it stands in its message; None if it cannot be written."""
+    try:
+        return _job(job)
+    except (TypeError, AttributeError, ValueError, OverflowError, struct.error, RecursionError):
+        return None
+
+
 def _write(what: str, write: Callable[[_T], bytes], message: _T) -> bytes:
     try:
         return write(message)

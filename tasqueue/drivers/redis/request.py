@@ -35,6 +35,7 @@ from tasqueue.drivers.redis.command import (
     call,
     command,
     portions,
+    sound,
     text,
 )
 from tasqueue.drivers.redis.durability import confirmed
@@ -84,6 +85,10 @@ def trim(keep: KeepOpts) -> list[Command]:
 
 
 def _submit(request: Submit, _keep: KeepOpts) -> Steps[list[bool]]:
+    if len(request.pushes) == 1 and not request.seals:
+        enqueue = _enqueue(request.pushes[0].queue, request.pushes, ())
+        (reply,) = yield (enqueue,)
+        return [sound(enqueue, reply) == [1]]
     by_queue: dict[str, list[tuple[int, Push]]] = {}
     for place, push in enumerate(request.pushes):
         by_queue.setdefault(push.queue, []).append((place, push))
