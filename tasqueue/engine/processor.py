@@ -53,7 +53,9 @@ class Held:
     """A job in this worker's hands."""
 
     claim: Claim
-    begun: float
+    since: float
+    """The monotonic time at which it was claimed."""
+    begun: float = 0.0
     """The monotonic time at which it got its slot."""
     is_burial: bool = False
     """Whether the worker failed over it: now it only gets to the dead letters."""

@@ -36,13 +36,13 @@ class Worker:
         self._executor = shared.executor
         self._clock = shared.clock
         self._freed = asyncio.Event()
-        self._ready: deque[Claim] = deque()
+        self._ready: deque[Held] = deque()
+        self._low = 0
         self.committer: Final = Committer(
             shared.lease, queue, clock=shared.clock, freed=self._freed, to_begin=self._ready
         )
         self._processor = Processor(queue, shared, self.committer)
         self._prefetch = Prefetch(slots)
-        self._claimed_at = 0.0
         self._adopted_at = shared.clock.monotonic()
         self._lease_seconds = shared.lease_seconds
         self._held: dict[str, Held] = {}
@@ -63,16 +63,16 @@ class Worker:
     async def run(self) -> None:
         """Claim and start jobs until `stop`; a store that is away is waited for."""
         while not self._stopping:
-            wanted = 0 if self._lost else self._room()
             try:
+                await self._give_late_back()
+                wanted = 0 if self._lost else self._room()
                 if wanted < 1:
                     await self._rest()
                     continue
                 if self._sent_back >= self._slots:
                     self._sent_back = 0
                     await self._clock.sleep(COURTESY)
-                self._ready += await self._claim(wanted)
-                self._claimed_at = self._clock.monotonic()
+                await self._take(wanted)
             except BackendError as error:
                 self._refusals.note(f"queue {self.queue}", error)
                 LOGGER.debug("queue %s waits for the store: %s", self.queue, error)
@@ -89,7 +89,7 @@ class Worker:
 
     async def give_back(self) -> None:
         """Put what was claimed and not begun back at the old end of the queue."""
-        tokens = [claim.token for claim in self._ready]
+        tokens = [held.claim.token for held in self._ready]
         if tokens:
             await self._lease.release(self.queue, tokens)
             self._ready.clear()
@@ -102,31 +102,58 @@ class Worker:
     def _room(self) -> int:
         """How many jobs to claim: for the free slots, and what these will run in a moment.
 
-        Nothing while claimed ones still wait. What is settled and not yet answered takes room too.
+        Nothing while more than a few claimed ones still wait, or all slots are taken and none does.
+        What is settled and not answered takes room too, but for as much as is claimed ahead.
         """
-        if self._free < 1 or self._ready:
+        waiting, ahead = len(self._ready), self._prefetch.ahead
+        if waiting > self._low or (self._free < 1 and not waiting):
             return 0
-        return self._free + self._prefetch.ahead - self.committer.backlog
+        return self._free + ahead - waiting - max(0, self.committer.backlog - ahead)
 
     async def _rest(self) -> None:
-        """Wait for room. What has waited behind full slots for too long goes back: others are free.
+        """Wait for room, but not longer than claimed jobs may wait."""
+        self._freed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LATEST if self._ready else None):
+                await self._freed.wait()
+
+    async def _give_late_back(self) -> None:
+        """What has waited behind full slots for too long goes back: others are free.
 
         Raises:
             BackendError: it could not be given back; what became of it is in doubt.
         """
-        self._freed.clear()
-        if not self._ready:
-            await self._freed.wait()
+        if not self._ready or self._clock.monotonic() - self._ready[0].since < LATEST:
             return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LATEST):
-                await self._freed.wait()
-        if self._ready and self._clock.monotonic() - self._claimed_at >= LATEST:
-            self._prefetch.misjudged()
-            # Taken out first: a slot that is freed meanwhile must not begin one of them.
-            late = [claim.token for claim in self._ready]
-            self._ready.clear()
-            await self._lease.release(self.queue, late)
+        self._prefetch.misjudged()
+        # Taken out first: a slot that is freed meanwhile must not begin one of them.
+        late = [held.claim.token for held in self._ready]
+        self._ready.clear()
+        await self._lease.release(self.queue, late)
+
+    async def _take(self, wanted: int) -> None:
+        """Claim, while the last of those claimed before begin; on, if there is more in the queue.
+
+        Should these find no free slot while the claim waits for a job, it is made to return.
+        """
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(LATEST, self._hurry) if self._ready else None
+        try:
+            claims = await self._claim(wanted)
+        finally:
+            if late is not None:
+                late.cancel()
+        now = self._clock.monotonic()
+        self._ready.extend([Held(claim, now) for claim in claims])
+        self._low = self._prefetch.ahead // 2 if len(claims) == wanted > 1 else 0
+
+    def _hurry(self) -> None:
+        if self._ready:
+            self._hurrying = asyncio.create_task(self._wake())
+
+    async def _wake(self) -> None:
+        with suppress(BackendError):  # which the claim meets too
+            await self._lease.wake()
 
     async def _claim(self, wanted: int) -> list[Claim]:
         now = self._clock.monotonic()
@@ -135,13 +162,13 @@ class Worker:
             self._refusals.note(f"queue {self.queue}")
             return claims
         # Asked before the store is: what ends meanwhile must not be taken for a lost claim.
-        mine = {*self._held, *self.committer.tokens(), *(claim.token for claim in self._ready)}
+        mine = {*self._held, *self.committer.tokens(), *(one.claim.token for one in self._ready)}
         self._in_doubt, self._adopted_at = False, now
         return [one for one in await self._lease.adopt(self.queue) if one.token not in mine]
 
     def _fill(self) -> None:
         while self._ready and self._free > 0 and not (self._stopping or self._lost):
-            held = Held(self._ready.popleft(), self._clock.monotonic())
+            held = self._ready.popleft()
             self._begin(held, self._processor.process(held))
 
     # -- what runs -------------------------------------------------------------------------------
@@ -183,6 +210,7 @@ class Worker:
 
     def _begin(self, held: Held, work: Coroutine[Any, Any, None]) -> None:
         self._held[held.claim.token] = held
+        held.begun = self._clock.monotonic()
         held.work = asyncio.create_task(work)
         held.work.add_done_callback(partial(self._ended, held))
 
@@ -221,5 +249,5 @@ class Worker:
 
     def _slot_freed(self) -> None:
         self._fill()
-        if not self._ready:
+        if len(self._ready) <= self._low:
             self._freed.set()

@@ -65,6 +65,44 @@ async def test_what_waits_behind_full_slots_goes_back_and_runs_once(
     assert set(rig.runs.values()) == {1}
 
 
+async def test_a_claim_that_waits_gives_way_to_jobs_that_wait_behind_full_slots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first claim is full, so the next one is sent while the last of its jobs still wait."""
+    rig = Rig()
+    monkeypatch.setattr(Prefetch, "ahead", 40)
+    for task in ["quick"] * 20 + ["gated"] * SLOTS:
+        await rig.send(task)
+    last = [await rig.send("quick") for _ in range(20)]
+    async with rig.running():
+        await until(lambda: rig.store.calls["release"])
+        assert rig.store.calls["wake"] == 1
+        assert rig.store.sizes["release"] == [20]
+        rig.gate.set()
+        await rig.ended(*last)
+    assert set(rig.runs.values()) == {1}
+
+
+async def test_the_next_claim_is_sent_while_the_last_jobs_of_a_full_one_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig, waiting, taken = Rig(), list[int](), list[Claim]()
+    claim = MemoryLease.claim
+
+    async def seen(lease: MemoryLease, queue: str, limit: int) -> list[Claim]:
+        waiting.append(len(taken) - sum(rig.runs.values()))
+        taken.extend(got := await claim(lease, queue, limit))
+        return got
+
+    monkeypatch.setattr(MemoryLease, "claim", seen)
+    monkeypatch.setattr(Prefetch, "ahead", 100)
+    jobs = [await rig.send("quick") for _ in range(400)]
+    async with rig.running():
+        await rig.ended(*jobs)
+    assert SLOTS < max(waiting) <= SLOTS + 50
+    assert set(rig.runs.values()) == {1}
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_store_that_blinks_while_jobs_go_back_loses_and_doubles_none(
     monkeypatch: pytest.MonkeyPatch, when: str
