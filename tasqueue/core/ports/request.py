@@ -35,6 +35,11 @@ class Push(NamedTuple):
     durability: str = ACK
     """How far it must have come before the store answers; the most of one `Submit` counts."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that are sent for it."""
+        return len(self.record) + len(self.body) + len(self.job_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Submit:

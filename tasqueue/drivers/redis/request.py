@@ -117,8 +117,7 @@ def _enqueue(queue: str, pushes: Sequence[Push], seals: Sequence[str]) -> Comman
 
 
 def _weight(entry: tuple[int, Push]) -> int:
-    push = entry[1]
-    return len(push.record) + len(push.body) + len(push.job_id)
+    return entry[1].size
 
 
 def _read(request: Read, _keep: KeepOpts) -> Steps[list[bytes | None]]:

@@ -6,12 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from tasqueue.core.durability import ACK
 from tasqueue.core.ports import Pause, Submit, Sweep, WorkerInfo
 from tasqueue.drivers.redis.address import TIMEOUT
 from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.check import examine
 from tasqueue.drivers.redis.command import Steps, ask, command
+from tasqueue.drivers.redis.gathering import Gathering
 from tasqueue.drivers.redis.group import Sweeper
 from tasqueue.drivers.redis.lease import RedisLease
 from tasqueue.drivers.redis.outage import Outage
@@ -36,6 +38,8 @@ class RedisStore:
     """
 
     fan_in: bool = True
+    gathers: bool = True
+    """Whether sends of many coroutines for one queue may share a call: one step on one server."""
 
     def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
         self.address = address
@@ -43,6 +47,7 @@ class RedisStore:
         """How long `Write` keeps what it writes, and the lists their jobs."""
         self._sweeper = Sweeper()
         self._async, self._blocking = self._drivers(patient=False)
+        self._gathering = Gathering(self._submit)
         self._async_worker, self._blocking_worker = self._drivers(patient=True)
 
     def __repr__(self) -> str:
@@ -59,9 +64,13 @@ class RedisStore:
             return await asyncio.sleep(request.seconds)
         if isinstance(request, Sweep) and self.fan_in:
             return await self._async.run(self._sweeper.look())
-        # A push whose answer is late is sent again, and both tries end within 3 s.
-        patience = 0.0 if isinstance(request, Submit) else _READING
-        return await self._async.run(self._steps(request), patience=patience)
+        if isinstance(request, Submit):
+            if self.gathers and len(request.pushes) == 1 and not request.seals:
+                (push,) = request.pushes
+                if push.durability == ACK:
+                    return await self._gathering.push(push)
+            return await self._submit(request)
+        return await self._async.run(self._steps(request), patience=_READING)
 
     def perform_blocking(self, request: Request) -> Any:
         """As `perform`, for code without an event loop; gives up within 3 s."""
@@ -70,6 +79,10 @@ class RedisStore:
         if isinstance(request, Sweep) and self.fan_in:
             return self._blocking.run(self._sweeper.look())
         return self._blocking.run(self._steps(request))
+
+    async def _submit(self, request: Submit) -> list[bool]:
+        """Send messages. When the answer is late they are sent again: both tries end within 3 s."""
+        return await self._async.run(self._steps(request))
 
     async def run(self, steps: Steps[T]) -> T:
         """Send commands that are no request of the engine's."""

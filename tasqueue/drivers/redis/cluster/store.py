@@ -25,6 +25,7 @@ class ClusterStore(RedisStore):
     """See `RedisStore`. Fan-in does not work here yet."""
 
     fan_in: bool = False
+    gathers: bool = False
 
     def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
         self._topology = Topology(address.nodes, address.shown)
