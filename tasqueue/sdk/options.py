@@ -59,6 +59,17 @@ class Settings:
     raw: bool = False
     executor: str = "thread"
     durability: Durability = ACK
+    opts: JobOpts = field(init=False, repr=False, compare=False)
+    """What a job is told whose call has no options of its own."""
+
+    def __post_init__(self) -> None:
+        opts = JobOpts(
+            queue=self.queue,
+            max_retries=self.retries,
+            timeout_ns=self.timeout_ns,
+            durability=self.durability,
+        )
+        object.__setattr__(self, "opts", opts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,8 @@ class Wishes:
 
     def opts(self, settings: Settings, now_ns: int, job_id: str = "") -> JobOpts:
         """What the job is told; ``countdown`` counts from ``now_ns``, its own ID goes first."""
+        if self is PLAIN and not job_id:
+            return settings.opts
         eta_ns = self.eta_ns
         if self.countdown_ns is not None:
             eta_ns = now_ns + self.countdown_ns
