@@ -1,5 +1,7 @@
 """Row 9, a thousand times: the completions of workers whose jobs have long been others'."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +11,7 @@ import pytest
 
 from tasqueue.core.ports import Answer
 from tests.faults import diary
-from tests.faults.load import Load
+from tests.faults.load import Fate, Load
 from tests.faults.site import Hand, Site, until
 
 _WORKERS: Final = 12
@@ -28,6 +30,28 @@ def _sleep_beyond_the_lease(here: Site, hands: list[Hand]) -> None:
         hand.resume()
     for hand in hands:
         until(partial(hand.notes, "fenced"), "its new life")
+
+
+@pytest.mark.slow_fault
+def test_row_09_a_stopped_process_of_a_supervisor_loses_its_jobs_to_the_others(
+    here: Site,
+) -> None:
+    gate = here.folder / "gate"
+    load = Load()
+    for at in range(4):
+        load.alone(f"gated-{at}", "gated", fate=Fate.COMPLETED, gate=str(gate))
+    load.send(here.server.url)
+    hand = here.supervise(2, lease=1.0, concurrency=2)
+    until(lambda: here.started() == 4, "four running jobs")
+    zombie = int(hand.notes("start")[0].words[-1])
+    os.kill(zombie, signal.SIGSTOP)
+    until(lambda: hand.notes("rescued"), "the rescue of its jobs")
+    gate.touch()
+    until(lambda: here.ended() == 4, "the end of all jobs")
+    os.kill(zombie, signal.SIGCONT)
+    until(lambda: hand.notes("fenced"), "its new life")
+    assert not here.finish(load)
+    assert diary.answers(here.notes(), Answer.APPLIED) == dict.fromkeys(load.fates, 1)
 
 
 @pytest.mark.slow_fault

@@ -75,6 +75,15 @@ class Child:
         """Whether its end has not been seen yet."""
         return self._process.returncode is None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal has stopped it (SIGSTOP) and none has let it go on."""
+        options = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self.pid, options) is not None
+        except ChildProcessError:
+            return False  # it has ended, and that has been seen
+
     async def greeted(self) -> Hello | None:
         """Wait until it has loaded its app; None if it ended before that."""
         self.hello = Hello.parse(await self._reader.readline())

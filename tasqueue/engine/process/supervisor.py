@@ -209,14 +209,19 @@ class Supervisor:
     # -- beside -----------------------------------------------------------------------------------
 
     async def _beat(self) -> float | None:
-        """Beat for the children, four times a lease: what they run cannot hold it up."""
+        """Beat for the children, four times a lease: what they run cannot hold it up.
+
+        Not for one that a signal has stopped: others may have its jobs after the lease.
+        """
         reaper, loop = self._reaper, asyncio.get_running_loop()
         if reaper is None:
             return None
         named = [
             (worker_id, child.hello.queues)
             for child in self._children
-            if child.hello is not None and (worker_id := child.page().worker_id)
+            if child.hello is not None
+            and not child.stopped
+            and (worker_id := child.page().worker_id)
         ]
         for worker_id, queues in named:
             await loop.run_in_executor(self._beating, reaper.beat, worker_id, queues)

@@ -1,6 +1,8 @@
 """The supervisor against a store that is made up: what it asks for, and when it insists."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -166,6 +168,20 @@ async def test_not_all_children_are_replaced_at_once() -> None:
         child._process.kill()
     supervisor.stop()
     await run.ending
+
+
+async def test_nobody_beats_for_a_child_that_a_signal_has_stopped() -> None:
+    run = Run(FakeReaper(), processes=2)
+    stopped = await run.pid()
+    other = await run.pid(besides=stopped)
+    os.kill(stopped, signal.SIGSTOP)
+    for _ in range(3):  # a beat that was on its way, then none
+        run.reaper.beaten.clear()
+        await _until(lambda: f"worker-{other}" in run.reaper.beaten)
+    assert run.reaper.beaten == {f"worker-{other}"}
+    os.kill(stopped, signal.SIGCONT)
+    await _until(lambda: f"worker-{stopped}" in run.reaper.beaten)
+    assert await run.stopped() == 0
 
 
 async def test_a_beat_that_fails_is_tried_again() -> None:
