@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from tasqueue.core.chain import Walk
 from tasqueue.core.errors import ArgumentError, JobError
 from tasqueue.core.group import GroupMessage
-from tasqueue.core.job import FINAL_STATUSES, JobMessage, JobStatus
+from tasqueue.core.job import FINAL_STATUSES, JobStatus
 from tasqueue.core.ports import CHAIN_KEY, Read
 from tasqueue.core.wire import decode_chain
 from tasqueue.engine.plan import Plan, get_group, get_job, unknown
@@ -104,8 +104,8 @@ class JobHandle(OneResult[R_co]):
 
     def _outcome(self, timeout: float | None) -> Plan[Any]:
         wait = Wait(timeout, self.client.hint, self.client.has_fan_in)
-        message = yield from job_ended(self.id, wait, self.before)
-        return (yield from _result(message, self.read))
+        ended = yield from job_ended(self.id, wait, self.before)
+        return _read(self.id, ended.result, self.read)
 
     def _status(self) -> Plan[JobStatus]:
         own, *others = yield from look_up([self.id, *self.before])
@@ -172,8 +172,8 @@ class GroupHandle(Handle, Generic[R_co]):
         found: list[Any] = []
         for path, read in zip(self.each, self.reads, strict=True):
             try:
-                message = yield from job_ended(path[-1], wait, path[:-1])
-                found.append((yield from _result(message, read)))
+                ended = yield from job_ended(path[-1], wait, path[:-1])
+                found.append(_read(path[-1], ended.result, read))
             except JobError as error:
                 found.append(error)
         return found
@@ -205,10 +205,10 @@ class ChainHandle(OneResult[R_co]):
         walk = yield from self._walk()
         job_id = walk.meta.job_id
         while True:
-            message = yield from job_ended(job_id, wait)
-            job_id = walk.step(message)
+            ended = yield from job_ended(job_id, wait)
+            job_id = walk.step(ended.message)
             if not job_id:
-                return (yield from _result(message, self.read))
+                return _read(ended.message.id, ended.result, self.read)
 
     def _status(self) -> Plan[JobStatus]:
         walk = yield from self._walk()
@@ -222,12 +222,6 @@ class ChainHandle(OneResult[R_co]):
         if body is None:
             raise unknown("chain", self.id)
         return Walk.along(decode_chain(body).meta)
-
-
-def _result(message: JobMessage, read: ReadResult) -> Plan[Any]:
-    """What a job that has succeeded returned."""
-    (body,) = yield from saved([message.id])
-    return _read(message.id, body, read)
 
 
 def _read(job_id: str, body: bytes | None, read: ReadResult) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import (
@@ -23,8 +23,9 @@ from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.plan import Plan, unknown
 
-_FIRST_LOOK: Final = 0.0005
-"""Seconds; each look waits half as long again as the one before, so a short one costs few more."""
+_FIRST_LOOK: Final = 0.002
+"""Seconds; each look waits half as long again as the one before. They are for ends that a waiter
+is not told of: by Go, or by a word that was lost."""
 _LAST_LOOK: Final = 0.5
 _SWEEP: Final = 0.2
 _SWEEP_AT_REST: Final = 5.0
@@ -174,7 +175,15 @@ def look_up(job_ids: Sequence[str]) -> Plan[list[JobMessage | None]]:
     return found
 
 
-def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[JobMessage]:
+class Ended(NamedTuple):
+    """A job that has succeeded."""
+
+    message: JobMessage
+    result: bytes | None
+    """What it saved, if that is kept."""
+
+
+def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[Ended]:
     """Wait until a job has succeeded; those ``before`` it release it, and fail it if they fail.
 
     Raises:
@@ -184,10 +193,14 @@ def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[JobMe
         ResultTimeout: the waiter's time is over.
     """
     while True:
-        (message,) = yield from look_up([job_id])
+        record, result = yield Read((JOB_KEY + job_id, job_id))
+        message = None if record is None else decode_job(record)
         if message is not None and message.status in FINAL_STATUSES:
             yield from _no_failure_before(message, before)
-            return finished(message)
+            finished(message)
+            if result is None:  # in some stores it may have been read before the record was
+                (result,) = yield Read((job_id,))
+            return Ended(message, result)
         if message is None:
             before = yield from _still_before(before)
             if not before:

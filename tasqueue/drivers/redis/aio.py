@@ -18,6 +18,7 @@ from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, TIMEOUT, Address
 from tasqueue.drivers.redis.calling import Calls
 from tasqueue.drivers.redis.command import Arg, Command, Steps, pack, some_lost
 from tasqueue.drivers.redis.durability import TAIL, is_confirmed
+from tasqueue.drivers.redis.ear import SharedEar
 from tasqueue.drivers.redis.error import has_moved, translate
 from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.wire import arrived
@@ -143,6 +144,7 @@ class AsyncDriver:
         self._calls = Calls()
         self._pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Arg, _Pipe]]
         self._pipes = WeakKeyDictionary()
+        self._ears: WeakKeyDictionary[asyncio.AbstractEventLoop, SharedEar] = WeakKeyDictionary()
 
     async def run(self, steps: Steps[T], *, patience: float = 0.0) -> T:
         """Follow steps to their end; ``patience`` is that of `Line.exchange`.
@@ -176,10 +178,22 @@ class AsyncDriver:
         del key  # one server has them all
         return Line(self._address, self._outage, self._calls)
 
+    def ear(self, key: str) -> SharedEar:
+        """This event loop's ear; ``key`` is what is waited for."""
+        del key  # one server has them all
+        loop = asyncio.get_running_loop()
+        ear = self._ears.get(loop)
+        if ear is None:
+            ear = self._ears[loop] = SharedEar(self._address)
+        return ear
+
     async def close(self) -> None:
         """Close this event loop's connections; the next command makes a new one."""
-        for pipe in self._pipes.pop(asyncio.get_running_loop(), {}).values():
+        loop = asyncio.get_running_loop()
+        for pipe in self._pipes.pop(loop, {}).values():
             await pipe.close()
+        if ear := self._ears.pop(loop, None):
+            await ear.close()
 
 
 class _Asked(NamedTuple):

@@ -16,6 +16,7 @@ from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import Address
 from tasqueue.drivers.redis.calling import Calls
 from tasqueue.drivers.redis.command import Command, Steps, pack, some_lost
+from tasqueue.drivers.redis.ear import Ear
 from tasqueue.drivers.redis.error import has_moved, translate
 from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.wire import BlockingWire
@@ -87,11 +88,22 @@ class BlockingDriver:
             self._outage.answered(commands, replies)
         return replies
 
+    def ear(self, key: str) -> Ear:
+        """This thread's ear; ``key`` is what it waits at."""
+        del key  # one server has them all
+        ear: Ear | None = self._local.__dict__.get("ear")
+        if ear is None or ear.pid != os.getpid():
+            ear = self._local.ear = Ear(self._address)
+        return ear
+
     def close(self) -> None:
-        """Close this thread's connection; the next command makes a new one."""
+        """Close this thread's connections; the next command makes a new one."""
         line: _Line | None = self._local.__dict__.pop("line", None)
         if line is not None:
             line.drop()
+        ear: Ear | None = self._local.__dict__.pop("ear", None)
+        if ear is not None:
+            ear.close()
 
     def _line(self) -> _Line:
         line: _Line | None = self._local.__dict__.get("line")

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tasqueue.core.durability import ACK
-from tasqueue.core.ports import Pause, Submit, Sweep, WorkerInfo
+from tasqueue.core.errors import BackendError, BackendRejected
+from tasqueue.core.job import FINAL_STATUSES
+from tasqueue.core.ports import JOB_KEY, Pause, Read, Submit, Sweep, WorkerInfo
+from tasqueue.core.wire import decode_job
 from tasqueue.drivers.redis.address import TIMEOUT
 from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.check import examine
 from tasqueue.drivers.redis.command import Steps, ask, command
+from tasqueue.drivers.redis.ear import EARS
 from tasqueue.drivers.redis.gathering import Gathering
 from tasqueue.drivers.redis.group import Sweeper
+from tasqueue.drivers.redis.keys import RESULT
 from tasqueue.drivers.redis.lease import RedisLease
 from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.reaper import RedisReaper
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
     from tasqueue.drivers.redis.address import Address
 
 T = TypeVar("T")
+
+_LOGGER: Final = logging.getLogger("tasqueue")
 
 _READING: Final = 2 * TIMEOUT
 """Seconds for what is not sent again."""
@@ -46,6 +56,7 @@ class RedisStore:
         self.keep: KeepOpts = keep or KeepOpts()
         """How long `Write` keeps what it writes, and the lists their jobs."""
         self._sweeper = Sweeper()
+        self._may_listen = True
         self._async, self._blocking = self._drivers(patient=False)
         self._gathering = Gathering(self._submit)
         self._async_worker, self._blocking_worker = self._drivers(patient=True)
@@ -61,7 +72,7 @@ class RedisStore:
             BackendRejected: the server refused it.
         """
         if isinstance(request, Pause):
-            return await asyncio.sleep(request.seconds)
+            return await self._pause(request)
         if isinstance(request, Sweep) and self.fan_in:
             return await self._async.run(self._sweeper.look())
         if isinstance(request, Submit):
@@ -75,7 +86,7 @@ class RedisStore:
     def perform_blocking(self, request: Request) -> Any:
         """As `perform`, for code without an event loop; gives up within 3 s."""
         if isinstance(request, Pause):
-            return time.sleep(request.seconds)
+            return self._pause_blocking(request)
         if isinstance(request, Sweep) and self.fan_in:
             return self._blocking.run(self._sweeper.look())
         return self._blocking.run(self._steps(request))
@@ -111,6 +122,50 @@ class RedisStore:
 
     def _steps(self, request: Request) -> Steps[Any]:
         return steps_of(request, self.keep)
+
+    def _channels(self, job_id: str) -> Sequence[str]:
+        """Where a waiter listens for the end of a job; that of the job comes last."""
+        return (EARS, RESULT + JOB_KEY + job_id)
+
+    def _ended(self, job_id: str) -> Steps[bool]:
+        (record,) = yield from self._steps(Read((JOB_KEY + job_id,)))
+        return record is not None and decode_job(record).status in FINAL_STATUSES
+
+    async def _pause(self, request: Pause) -> None:
+        job_id, over_at = request.job_id, time.monotonic() + request.seconds
+        channels = self._channels(job_id)
+        try:
+            if self._may_listen:
+                async with self._async.ear(channels[-1]).hearing(channels) as heard:
+                    if await self._async.run(self._ended(job_id)):
+                        return
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(over_at - time.monotonic()):
+                            await heard.wait()
+                if heard.error is None:
+                    return
+                self._cannot_listen(heard.error)
+        except BackendError as error:
+            self._cannot_listen(error)
+        await asyncio.sleep(over_at - time.monotonic())
+
+    def _pause_blocking(self, request: Pause) -> None:
+        job_id, over_at = request.job_id, time.monotonic() + request.seconds
+        channels = self._channels(job_id)
+        try:
+            if self._may_listen:
+                self._blocking.ear(channels[-1]).wait(
+                    channels, lambda: self._blocking.run(self._ended(job_id)), request.seconds
+                )
+                return
+        except BackendError as error:
+            self._cannot_listen(error)
+        time.sleep(max(0.0, over_at - time.monotonic()))
+
+    def _cannot_listen(self, error: BackendError) -> None:
+        """A waiter that hears nothing finds out by its next look."""
+        _LOGGER.debug("a waiter cannot listen for the end of its job: %s", error)
+        self._may_listen = not isinstance(error, BackendRejected)
 
     def _drivers(self, *, patient: bool) -> tuple[AsyncDriver, BlockingDriver]:
         """The two drivers of clients, or those of workers, who never give up."""

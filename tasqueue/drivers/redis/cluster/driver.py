@@ -15,6 +15,7 @@ from tasqueue.drivers.redis.aio import AsyncDriver, Line
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.cluster.topology import MAP, PAUSES, Batch, Topology, delayed, routed
 from tasqueue.drivers.redis.command import Command
+from tasqueue.drivers.redis.ear import Ear, SharedEar
 from tasqueue.drivers.redis.error import Moved
 from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.sentinel import Host
@@ -56,6 +57,10 @@ class ClusterAsyncDriver(AsyncDriver):
     def line(self, key: str = "") -> Line:
         """Make one more connection, to whichever server has the key."""
         return ClusterLine(self, key)
+
+    def ear(self, key: str) -> SharedEar:
+        """This event loop's ear at the server that has the key."""
+        return self.node(self.host_of(key)).ear(key)
 
     def node(self, host: Host) -> AsyncDriver:
         """The driver of one server."""
@@ -189,6 +194,10 @@ class ClusterBlockingDriver(BlockingDriver):
         except StopIteration as end:
             replies: list[Any] = end.value
             return replies
+
+    def ear(self, key: str) -> Ear:
+        """This thread's ear at the server that has the key."""
+        return self._node(self._topology.host_of(key)).ear(key)
 
     def close(self) -> None:
         """Close this thread's connections."""

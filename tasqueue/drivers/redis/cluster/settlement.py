@@ -150,8 +150,14 @@ def _acknowledge(
     for job in done:
         args += (job.one.token, job.one.dead)
     names = (keys.held(worker_id), keys.dead, keys.reasons, keys.charges)
-    (reply,) = yield (call("ack", names, args),)
+    # With it goes the word to those who wait; that it may not be spoken here stops nothing.
+    words = [_word(job.one) for job in done if job.one.again is None]
+    reply, *_ = yield (call("ack", names, args), *words)
     for i, job in enumerate(done):
         job.spoilt(reply)
         if job.answer is None:
             job.answer = Answer.APPLIED if reply[i] == 1 else Answer.FENCED
+
+
+def _word(one: Settlement) -> Command:
+    return command("SPUBLISH", RESULT + JOB_KEY + one.job_id, "")

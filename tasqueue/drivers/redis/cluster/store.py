@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tasqueue.core.errors import BackendUnavailable
-from tasqueue.core.ports import Submit
+from tasqueue.core.ports import JOB_KEY, Submit
 from tasqueue.drivers.redis.cluster.driver import ClusterAsyncDriver, ClusterBlockingDriver
 from tasqueue.drivers.redis.cluster.lease import ClusterLease
 from tasqueue.drivers.redis.cluster.request import cluster_keys, steps_in_cluster
 from tasqueue.drivers.redis.cluster.topology import MAP, Topology
 from tasqueue.drivers.redis.command import Steps, ask
+from tasqueue.drivers.redis.keys import RESULT
 from tasqueue.drivers.redis.request import KeepOpts
 from tasqueue.drivers.redis.store import RedisStore
 
@@ -72,6 +74,10 @@ class ClusterStore(RedisStore):
 
     def _steps(self, request: Request) -> Steps[Any]:
         return steps_in_cluster(request, self.keep)
+
+    def _channels(self, job_id: str) -> Sequence[str]:
+        """The job's channel alone: others lie on other servers."""
+        return (RESULT + JOB_KEY + job_id,)
 
     def _drivers(self, *, patient: bool) -> tuple[AsyncDriver, BlockingDriver]:
         return (

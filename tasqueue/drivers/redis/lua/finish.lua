@@ -2,7 +2,8 @@
 -- list, acknowledgement. Keeps true: only the holder of the token can finish; everything happens
 -- once a token, and once for the message's bytes where copies may exist; bytes for the dead letters
 -- get there in the same step. Records live for 15 minutes at least, so that a repeated or late
--- ENQUEUE finds them.
+-- ENQUEUE finds them. While anybody waits, the job's channel is told; that it may not be spoken on
+-- stops nothing.
 -- KEYS if hb dl dx cr   ARGV wid now(ns), then per job:
 --   token id once listing('success'|'failed'|'') record has('1' a result, '' none, '-' never
 --   touch that key) result ttl(ms, 0 = for ever) dead member(group ID or '')
@@ -20,6 +21,7 @@ end
 if not tonumber(now) then return redis.error_reply('BADARG now') end
 
 local charges = redis.call('EXISTS', cr) == 1
+local ears = redis.pcall('PUBSUB', 'SHARDNUMSUB', 'tq:ears')   -- an error has no [2]
 local group_ok = groups(is)
 local function keep(key, value, ttl)
   if ttl > 0 then redis.call('SET', key, value, 'PX', ttl) else redis.call('SET', key, value) end
@@ -68,6 +70,7 @@ while i <= #ARGV do
     if charges then acquit(cr, raw) end
     decide(once)
     redis.call('HDEL', inflight, token)
+    if (ears[2] or 0) > 0 then redis.pcall('SPUBLISH', RES .. 'job:msg:' .. id, '') end
     out[#out + 1] = 1
   end
   i = last + 1
