@@ -62,7 +62,8 @@ DENIED: dict[str, list[tuple[Any, ...]]] = {
         ("BLMOVE", "orders", "x", "LEFT", "LEFT", 1),
         ("LRANGE", "tq:ld:{orders}:w", 0, -1), ("HGETALL", "tq:if:{orders}:w"),
         ("LPUSH", "other", "x"), ("DEL", "orders"), ("SPUBLISH", "tq:ears", "x"),
-        ("SSUBSCRIBE", "other"), ("EVAL", "return 1", 0), ("SCRIPT", "LOAD", "return 1"), ("FUNCTION", "FLUSH"),
+        ("SSUBSCRIBE", "other"),
+        ("EVAL", "return 1", 0), ("SCRIPT", "LOAD", "return 1"), ("FUNCTION", "FLUSH"),
         ("CONFIG", "GET", "*"), ("FLUSHALL",), ("KEYS", "*"), ("SCAN", 0), ("ACL", "WHOAMI"),
     ],
     "worker": [
