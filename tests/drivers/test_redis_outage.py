@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from tasqueue.core.errors import BackendRejected, BackendUnavailable
 from tasqueue.core.ports import Read, Submit
 from tasqueue.drivers.redis import Address, RedisStore
-from tasqueue.drivers.redis.command import command
+from tasqueue.drivers.redis.command import call, command
 from tasqueue.drivers.redis.outage import Outage
 from tests.drivers.fleet import Fleet, fleet, until
 from tests.drivers.test_redis_store import push
@@ -254,7 +254,7 @@ def test_a_server_is_left_alone_for_longer_the_longer_it_is_away(
         assert all(0 <= pause <= longest for pause in pauses)
         assert max(pauses) > 0.8 * longest
         assert min(pauses) < 0.2 * longest
-    outage.answered([command("PING")], [b"PONG"])
+    outage.answered([command("PING")], [b"PONG"], sent=0)
     assert outage.pause() == 0
 
 
@@ -266,8 +266,21 @@ def test_what_is_refused_is_taken_again_when_the_same_command_is(
     full = BackendUnavailable("OOM", "OOM")
     move, read = command("BLMOVE", "a"), command("GET", "b")
     for _ in range(3):
-        outage.answered([move, read], [full, b""])
-        outage.answered([read], [b""])
+        outage.answered([move, read], [full, b""], sent=outage.refusals)
+        outage.answered([read], [b""], sent=outage.refusals)
     assert len(caplog.records) == 1
-    outage.answered([move], [b""])
+    outage.answered([move], [b""], sent=outage.refusals)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_what_was_sent_before_a_refusal_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="tasqueue")
+    outage = Outage("redis://h")
+    beat, claim = call("beat", (), ()), command("BLMOVE", "a")
+    refused = BackendUnavailable("MISCONF", "MISCONF")
+    before = outage.refusals
+    outage.answered([beat], [refused], sent=before)
+    outage.answered([claim], [None], sent=before)  # had rung before, and was read late
+    outage.answered([beat], [refused], sent=outage.refusals)
+    outage.answered([beat], [1], sent=outage.refusals)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

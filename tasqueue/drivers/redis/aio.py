@@ -69,6 +69,7 @@ class Line:
         """
         patience = patience or self._patience
         packet = packet or self.calls.written(commands)
+        sent = self._outage.refusals if self._outage else 0
         replies = await self._once(packet, len(commands), patience)
         if some_lost(replies):
             repair = self.calls.repair(commands, replies)
@@ -79,7 +80,7 @@ class Line:
         if has_moved(replies):
             await self.close()
         if self._outage:
-            self._outage.answered(commands, replies)
+            self._outage.answered(commands, replies, sent=sent)
         return replies
 
     async def close(self) -> None:

@@ -75,6 +75,7 @@ class BlockingDriver:
 
         A script that the server lost is sent once more, and so runs after the others.
         """
+        sent = self._outage.refusals if self._outage else 0
         replies = self._once(self._calls.written(commands), len(commands))
         if some_lost(replies):
             repair = self._calls.repair(commands, replies)
@@ -85,7 +86,7 @@ class BlockingDriver:
         if has_moved(replies):
             self._line().drop()
         if self._outage:
-            self._outage.answered(commands, replies)
+            self._outage.answered(commands, replies, sent=sent)
         return replies
 
     def ear(self, key: str) -> Ear:

@@ -37,6 +37,8 @@ class Outage:
         self._since: float | None = None
         self._kind = ""
         self._refused: dict[str, str] = {}  # name of a command -> the server's word
+        self.refusals: int = 0
+        """Packets so far in which something was refused."""
 
     def pause(self) -> float:
         """Seconds to wait before one connects, at random; 0 if the last try went well."""
@@ -56,8 +58,12 @@ class Outage:
             level = logging.ERROR if kind == "denied" else logging.WARNING
             _LOGGER.log(level, "%s Trying again until it answers.", error)
 
-    def answered(self, commands: Sequence[Command], replies: Sequence[Any]) -> None:
-        """Note what a server said that was reached."""
+    def answered(self, commands: Sequence[Command], replies: Sequence[Any], *, sent: int) -> None:
+        """Note what a server said that was reached.
+
+        ``sent``: the refusals when the packet left. What was on its way when another was refused
+        may have been taken before that, and proves nothing.
+        """
         refused = {
             command.name: reply
             for command, reply in zip(commands, replies, strict=True)
@@ -69,7 +75,8 @@ class Outage:
         with self._lock:
             since, before = self._since, bool(self._refused)
             self._since, self._kind = None, ""
-            self._forget(taken)
+            self._forget(taken if sent == self.refusals else [])
+            self.refusals += bool(refused)
             self._refused |= {name: reply.word for name, reply in refused.items()}
             now = bool(self._refused)
         if now and not before:
