@@ -157,15 +157,16 @@ class GroupHandle(Handle, Generic[R_co]):
             message = yield from get_group(self.id)
             if message.meta.status in FINAL_STATUSES:
                 break
-            waiting = _unended(message)
-            first = yield from look_up(waiting[:1])
-            yield from wait.pause(first[0] if first else None, waiting[0])
+            # The last to be sent is about the last to end: its end is worth a look at all.
+            job_id = _unended(message)[-1]
+            (last,) = yield from look_up([job_id])
+            yield from wait.pause(last, job_id)
         yield from self._refuse_failed(message)
-        last = _members(message)
-        results = yield from saved(last)
-        reads = [*self.reads[: len(last)]] or [read_result]
-        reads += reads[-1:] * (len(last) - len(reads))
-        pairs = zip(last, results, reads, strict=False)
+        members = _members(message)
+        results = yield from saved(members)
+        reads = [*self.reads[: len(members)]] or [read_result]
+        reads += reads[-1:] * (len(members) - len(reads))
+        pairs = zip(members, results, reads, strict=False)
         return [_read(job_id, body, read) for job_id, body, read in pairs]
 
     def _each(self, wait: Wait) -> Plan[list[Any]]:
