@@ -253,6 +253,8 @@ def _release(
 
     A schedule that Go refuses can only have come from another producer: ours refuses it first.
     """
+    if not jobs:
+        return (), ""
     entries: list[Entry] = []
     errors: list[str] = []
     for job in jobs:

@@ -138,8 +138,7 @@ class Processor:
 
     def _ttl_ms(self, task: Task | None) -> int:
         """How long record and result are kept; 0 is for ever."""
-        ttl = task.result_ttl if task is not None else None
-        return int(ttl.total_seconds() * 1000) if ttl else self._shared.expiry_ms
+        return (task is not None and task.result_ttl_ms) or self._shared.expiry_ms
 
     async def _with_earlier(self, message: JobMessage, outcome: Succeeded) -> Succeeded:
         """A result saved by an earlier attempt counts for the children, as in Go."""

@@ -58,11 +58,15 @@ class Task:
 
     is_async: bool = field(init=False)
     """Whether the handler runs on the event loop."""
+    result_ttl_ms: int = field(init=False)
+    """`result_ttl` in milliseconds; 0 if it is not said."""
 
     def __post_init__(self) -> None:
         method = getattr(self.handler, "__call__", None)  # noqa: B004 -- a callable object's method
         found = inspect.iscoroutinefunction(self.handler) or inspect.iscoroutinefunction(method)
         object.__setattr__(self, "is_async", found)
+        ttl_ms = int(self.result_ttl.total_seconds() * 1000) if self.result_ttl else 0
+        object.__setattr__(self, "result_ttl_ms", ttl_ms)
 
     @property
     def retry_backoff(self) -> Backoff:
