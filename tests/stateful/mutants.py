@@ -22,14 +22,15 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "a fenced worker may claim": ("claim", "redis.call('HEXISTS', hb, wid) == 0", "false"),
     "a fenced claim keeps what landed": ("claim", "  redis.call('DEL', ld)\n", ""),
     "finish without a token": ("finish", "if not raw then", "if false then"),
+    "finish takes a token twice": ("finish", "not gone[token] and held[at]", "held[at]"),
     "finish says applied to a zombie": (
         "finish", "redis.call('HEXISTS', hb, wid) == 1 and 2 or 0", "1",
     ),
     "finish ignores copies": ("finish", "elseif decided(once) then", "elseif false then"),
-    "finish forgets the once-key": ("finish", "    decide(once)\n    redis", "    redis"),
+    "finish forgets the once-key": ("finish", "    decide(once)\n", ""),
     "finish loses dead bytes": ("finish", "redis.call('ZADD', dl, now, raw)", ""),
     "finish keeps the token": (
-        "finish", "decide(once)\n    redis.call('HDEL', inflight, token)", "decide(once)",
+        "finish", "redis.call('HDEL', inflight, unpack(ended))", "local _ = ended",
     ),
     "finish lists nobody": ("finish", "if listing ~= '' then", "if false then"),
     "retry forgets the once-key": ("retry", "    decide(once)\n    redis", "    redis"),

@@ -69,22 +69,11 @@ def finish(
     keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int
 ) -> Command:
     """Build the call of FINISH."""
-    args: list[Arg] = [worker_id, now_ns]
-    for settlement in settlements:
-        args += (
-            settlement.token,
-            settlement.job_id,
-            settlement.once,
-            settlement.listing,
-            settlement.record,
-            *saved(settlement),
-            settlement.ttl_ms,
-            settlement.dead,
-            *_member(settlement),
-            len(settlement.pushes),
-        )
-        for push in settlement.pushes:
-            args += (push.queue, _due(push), push.job_id, push.record, push.body)
+    args: list[Arg] = [worker_id, now_ns, len(settlements), *[one.token for one in settlements]]
+    for one in settlements:
+        args += (one.job_id, one.listing, one.record, *saved(one), one.ttl_ms)
+        more = _more(one)
+        args += (len(more), *more)
     names = (keys.held(worker_id), keys.beats, keys.dead, keys.reasons, keys.charges)
     return call("finish", names, args)
 
@@ -111,9 +100,15 @@ def saved(settlement: Settlement) -> tuple[str, bytes]:
     return ("", b"") if settlement.result is None else ("1", settlement.result)
 
 
-def _member(settlement: Settlement) -> tuple[str, Arg, str]:
-    group_id, place = settlement.member or ("", None)
-    return group_id, "" if place is None else place, settlement.closes
+def _more(one: Settlement) -> list[Arg]:
+    """What most jobs do not have: copies, a group, a reason to be kept, jobs that they release."""
+    if not (one.once or one.dead or one.member or one.closes or one.pushes):
+        return []
+    group_id, place = one.member or ("", None)
+    more: list[Arg] = [one.once, one.dead, group_id, "" if place is None else place, one.closes]
+    for push in one.pushes:
+        more += (push.queue, _due(push), push.job_id, push.record, push.body)
+    return more
 
 
 def _due(push: Push) -> Arg:
