@@ -43,14 +43,15 @@ class Member(NamedTuple):
 def open_group(request: OpenGroup, ttl_ms: int) -> Steps[None]:
     """Make a group known, a call after the other; its last `Submit` seals it."""
     names = [ARROW.join(path) for path in request.members]
-    start, fields = 0, _fields(request, ttl_ms)
+    start, fields = 0, group_fields(request, ttl_ms)
     for portion in list(portions(names, len)) or [[]]:
         args = (request.group_id, start, len(names), len(fields), *fields, *portion)
         yield from ask(call("group_open", (group_key(request.group_id),), args))
         start, fields = start + len(portion), ()
 
 
-def _fields(request: OpenGroup, ttl_ms: int) -> Sequence[Arg]:
+def group_fields(request: OpenGroup, ttl_ms: int) -> Sequence[Arg]:
+    """What the HASH of a group says, fields and values in turn."""
     fields: list[Arg] = ["size", len(request.members), "ttl", ttl_ms]
     if request.goes_on:
         fields += ("goes_on", "1")
@@ -155,23 +156,64 @@ class Sweeper:
             ids = [text(one) for one in callbacks if one is not None]
             return b"0", 1, (yield from self._close(group_id, ids))
         paths = [text(name).split(ARROW) for name in names]
-        ended = yield from _ended(paths)
+        ended = yield from self._ended(paths)
         taken = 0
         for portion in portions(ended, lambda one: len(one.name) + len(one.saved or b"")):
-            (answer,) = yield from ask(sweep(group_id, portion))
-            taken += answer
+            taken += yield from self._take(group_id, portion)
         if not names and following == b"0":
             # Nothing is open and nothing fired: somebody deleted the group, or is just at it.
-            yield from ask(sweep(group_id, ()))
+            yield from self._take(group_id, ())
         return following, 1 + sum(map(len, paths)), taken
 
     def _close(self, group_id: str, callbacks: Sequence[str]) -> Steps[bool]:
         """Close a group that has fired, if its callback has ended."""
-        states = yield from _states(callbacks)
+        states = yield from self._states(callbacks)
         over = not callbacks or any(status in FINAL_STATUSES for status in states.values())
         if over:
-            yield from ask(sweep(group_id, (), close=True))
+            yield from self._end(group_id)
         return over
+
+    def _take(self, group_id: str, ended: Sequence[Member]) -> Steps[int]:
+        """Take members out; without any, see what is left of the group."""
+        (taken,) = yield from ask(sweep(group_id, ended))
+        return int(taken)
+
+    def _end(self, group_id: str) -> Steps[None]:
+        yield from ask(sweep(group_id, (), close=True))
+
+    def _ended(self, paths: Sequence[Sequence[str]]) -> Steps[list[Member]]:
+        """Those members of which a job has failed, or the last has succeeded."""
+        states = yield from self._states({job_id for path in paths for job_id in path})
+        failed = {path[-1]: one for path in paths for one in path if _failed(states, one)}
+        done = [path[-1] for path in paths if states.get(path[-1]) == JobStatus.SUCCESSFUL]
+        results = yield from self._read("", [one for one in done if one not in failed])
+        records = yield from self._read(JOB_KEY, failed.values())
+        ended: list[Member] = []
+        for path in paths:
+            name, last = ARROW.join(path), path[-1]
+            if last in failed:
+                ended.append(Member(name, failed=True, saved=records.get(failed[last])))
+            elif states.get(last) == JobStatus.SUCCESSFUL:
+                ended.append(Member(name, failed=False, saved=results.get(last)))
+        return ended
+
+    def _states(self, job_ids: Iterable[str]) -> Steps[dict[str, str]]:
+        """The states of jobs; a record that cannot be read tells nothing."""
+        states: dict[str, str] = {}
+        for job_id, record in (yield from self._read(JOB_KEY, job_ids)).items():
+            try:
+                states[job_id] = decode_job(record).status
+            except DecodeError:
+                continue
+        return states
+
+    def _read(self, before: str, names: Iterable[str]) -> Steps[dict[str, bytes]]:
+        """What is stored under names, where there is something."""
+        found: dict[str, bytes] = {}
+        for page in portions(names, len):
+            (values,) = yield from ask(command("MGET", *[RESULT + before + name for name in page]))
+            found |= {n: v for n, v in zip(page, values, strict=True) if v is not None}
+        return found
 
 
 def sweep(group_id: str, ended: Iterable[Member], *, close: bool = False) -> Command:
@@ -182,42 +224,5 @@ def sweep(group_id: str, ended: Iterable[Member], *, close: bool = False) -> Com
     return call("group_sweep", (group_key(group_id),), args)
 
 
-def _ended(paths: Sequence[Sequence[str]]) -> Steps[list[Member]]:
-    """Those members of which a job has failed, or the last has succeeded."""
-    states = yield from _states({job_id for path in paths for job_id in path})
-    failed = {path[-1]: one for path in paths for one in path if _failed(states, one)}
-    done = [path[-1] for path in paths if states.get(path[-1]) == JobStatus.SUCCESSFUL]
-    results = yield from _read("", [one for one in done if one not in failed])
-    records = yield from _read(JOB_KEY, failed.values())
-    ended: list[Member] = []
-    for path in paths:
-        name, last = ARROW.join(path), path[-1]
-        if last in failed:
-            ended.append(Member(name, failed=True, saved=records.get(failed[last])))
-        elif states.get(last) == JobStatus.SUCCESSFUL:
-            ended.append(Member(name, failed=False, saved=results.get(last)))
-    return ended
-
-
 def _failed(states: dict[str, str], job_id: str) -> bool:
     return states.get(job_id) == JobStatus.FAILED
-
-
-def _states(job_ids: Iterable[str]) -> Steps[dict[str, str]]:
-    """The states of jobs; a record that cannot be read tells nothing."""
-    states: dict[str, str] = {}
-    for job_id, record in (yield from _read(JOB_KEY, job_ids)).items():
-        try:
-            states[job_id] = decode_job(record).status
-        except DecodeError:
-            continue
-    return states
-
-
-def _read(before: str, names: Iterable[str]) -> Steps[dict[str, bytes]]:
-    """What is stored under names, where there is something."""
-    found: dict[str, bytes] = {}
-    for page in portions(names, len):
-        (values,) = yield from ask(command("MGET", *[RESULT + before + name for name in page]))
-        found |= {n: v for n, v in zip(page, values, strict=True) if v is not None}
-    return found

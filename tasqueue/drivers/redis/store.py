@@ -55,7 +55,7 @@ class RedisStore:
         self.address = address
         self.keep: KeepOpts = keep or KeepOpts()
         """How long `Write` keeps what it writes, and the lists their jobs."""
-        self._sweeper = Sweeper()
+        self._sweeper: Sweeper = self._sweeps()
         self._may_listen = True
         self._async, self._blocking = self._drivers(patient=False)
         self._gathering = Gathering(self._submit)
@@ -166,6 +166,9 @@ class RedisStore:
         """A waiter that hears nothing finds out by its next look."""
         _LOGGER.debug("a waiter cannot listen for the end of its job: %s", error)
         self._may_listen = not isinstance(error, BackendRejected)
+
+    def _sweeps(self) -> Sweeper:
+        return Sweeper()
 
     def _drivers(self, *, patient: bool) -> tuple[AsyncDriver, BlockingDriver]:
         """The two drivers of clients, or those of workers, who never give up."""

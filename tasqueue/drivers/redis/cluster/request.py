@@ -6,17 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tasqueue.core.durability import ACK, strongest
-from tasqueue.core.errors import ConfigurationError, EnqueueUnconfirmed, Unsupported
+from tasqueue.core.errors import ConfigurationError, EnqueueUnconfirmed
 from tasqueue.core.ports import (
     JOB_KEY,
     Forget,
-    GroupResults,
-    OpenGroup,
     Push,
     Read,
     Request,
     Submit,
-    Sweep,
     Tasks,
 )
 from tasqueue.drivers.redis.cluster.topology import slot_of
@@ -58,22 +55,16 @@ def steps_in_cluster(request: Request, keep: KeepOpts) -> Steps[Any]:
     """Look up how to perform a request.
 
     Raises:
-        Unsupported: a request that a cluster does not perform yet.
         ConfigurationError: a queue's name that a cluster cannot have.
     """
     if isinstance(request, Submit):
         return _submit(request)
     if isinstance(request, Read):
-        return _read([RESULT + name for name in request.names])
+        return read_each([RESULT + name for name in request.names])
     if isinstance(request, Forget):
         return _forget(request)
     if isinstance(request, Tasks):
         return _tasks()
-    if isinstance(request, OpenGroup | GroupResults | Sweep):
-        raise Unsupported(
-            "a callback for a whole group (fan-in) does not work on a Redis cluster yet: use one "
-            "server or sentinels, or wait for the group with its handle and send the callback then"
-        )
     return steps_of(request, keep)
 
 
@@ -165,7 +156,8 @@ def _send(parcels: Sequence[Parcel], durability: str, pushes: Sequence[Push]) ->
     return put_now
 
 
-def _read(names: Sequence[str]) -> Steps[list[bytes | None]]:
+def read_each(names: Sequence[str]) -> Steps[list[bytes | None]]:
+    """Values of keys in any slots."""
     found: list[bytes | None] = []
     for start in range(0, len(names), MAX_ITEMS):
         part = names[start : start + MAX_ITEMS]
@@ -186,4 +178,4 @@ def _forget(request: Forget) -> Steps[None]:
 def _tasks() -> Steps[list[bytes]]:
     (names,) = yield from ask(command("SMEMBERS", TASKS))
     texts = [TASK + name.decode("utf-8", "surrogateescape") for name in sorted(names)]
-    return [record for record in (yield from _read(texts)) if record is not None]
+    return [record for record in (yield from read_each(texts)) if record is not None]

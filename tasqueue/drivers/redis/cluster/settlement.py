@@ -1,6 +1,6 @@
 """The end of held jobs in a cluster: many slots, one safe order, each step safe to repeat.
 
-Ownership; then what a job releases, once a message of its own; then its record, result and list;
+Ownership; then what a job releases, once a message of its own; its group; record, result and list;
 then that its bytes are decided; the acknowledgement last. A crash in between runs the handler
 again and changes nothing else. What one server does in a step has gaps here: a worker that is
 taken for dead between the first step and the last has written its record, and may, if it stood
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tasqueue.core.errors import BackendError, WrongType
 from tasqueue.core.ports import JOB_KEY, Answer, Mark, Push, Settlement
+from tasqueue.drivers.redis.cluster.group import close, tell
 from tasqueue.drivers.redis.cluster.request import parcel, put_calls, records
 from tasqueue.drivers.redis.command import Arg, Command, Steps, ask, call, command, portions
 from tasqueue.drivers.redis.keys import RESULT, QueueKeys
@@ -56,7 +57,11 @@ def settle(
         return []
     jobs = yield from _owned(keys, worker_id, settlements)
     yield from _release(jobs)
+    yield from _tell(jobs)
     yield from _write(jobs, now_ns)
+    for job in _open(jobs):
+        if job.one.closes:
+            yield from close(job.one.closes)
     yield from _acknowledge(keys, worker_id, jobs, now_ns=now_ns)
     return [Answer.BAD_KEY if job.answer is None else job.answer for job in jobs]
 
@@ -110,6 +115,23 @@ def _release(jobs: Sequence[_Job]) -> Steps[None]:
     for (part, _), reply in zip(calls, replies, strict=True):
         for one in part:
             owner[id(one)].spoilt(reply)
+
+
+def _tell(jobs: Sequence[_Job]) -> Steps[None]:
+    """Tell groups of their members' ends; a key of the wrong type spoils that job alone."""
+    for job in _open(jobs):
+        one = job.one
+        if one.member is None:
+            continue
+        failed = one.listing == "failed"
+        has, result = saved(one)
+        left: bytes | None = one.record if failed else result if has == "1" else None
+        if not failed and not has:
+            (left,) = yield from ask(command("GET", RESULT + one.job_id))
+        try:
+            yield from tell(one.member, one.job_id, failed=failed, saved=left)
+        except WrongType as error:
+            job.spoilt(error)
 
 
 def _write(jobs: Sequence[_Job], now_ns: int) -> Steps[None]:

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tasqueue.core.errors import BackendUnavailable
-from tasqueue.core.ports import JOB_KEY, Submit
+from tasqueue.core.ports import JOB_KEY, OpenGroup, Submit
 from tasqueue.drivers.redis.cluster.driver import ClusterAsyncDriver, ClusterBlockingDriver
+from tasqueue.drivers.redis.cluster.group import ClusterSweeper, open_group, seal
 from tasqueue.drivers.redis.cluster.lease import ClusterLease
 from tasqueue.drivers.redis.cluster.request import cluster_keys, steps_in_cluster
 from tasqueue.drivers.redis.cluster.topology import MAP, Topology
 from tasqueue.drivers.redis.command import Steps, ask
+from tasqueue.drivers.redis.group import Sweeper
 from tasqueue.drivers.redis.keys import RESULT
 from tasqueue.drivers.redis.request import KeepOpts
 from tasqueue.drivers.redis.store import RedisStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tasqueue.core.ports import Request, WorkerInfo
     from tasqueue.drivers.redis.address import Address
     from tasqueue.drivers.redis.aio import AsyncDriver
@@ -24,9 +28,8 @@ if TYPE_CHECKING:
 
 
 class ClusterStore(RedisStore):
-    """See `RedisStore`. Fan-in does not work here yet."""
+    """See `RedisStore`."""
 
-    fan_in: bool = False
     gathers: bool = False
 
     def __init__(self, address: Address, keep: KeepOpts | None = None) -> None:
@@ -73,7 +76,13 @@ class ClusterStore(RedisStore):
         )
 
     def _steps(self, request: Request) -> Steps[Any]:
-        return steps_in_cluster(request, self.keep)
+        if isinstance(request, OpenGroup):
+            return open_group(request, self.keep.expiry_ms)
+        steps = steps_in_cluster(request, self.keep)
+        return _sealed(steps, request.seals) if isinstance(request, Submit) else steps
+
+    def _sweeps(self) -> Sweeper:
+        return ClusterSweeper()
 
     def _channels(self, job_id: str) -> Sequence[str]:
         """The job's channel alone: others lie on other servers."""
@@ -84,6 +93,14 @@ class ClusterStore(RedisStore):
             ClusterAsyncDriver(self.address, self._topology, patient=patient),
             ClusterBlockingDriver(self.address, self._topology, patient=patient),
         )
+
+
+def _sealed(steps: Steps[Any], group_ids: Sequence[str]) -> Steps[Any]:
+    """Seal groups when all that a request sends is on its way."""
+    answer = yield from steps
+    for group_id in group_ids:
+        yield from seal(group_id)
+    return answer
 
 
 def store_at(address: Address, keep: KeepOpts | None = None) -> RedisStore:

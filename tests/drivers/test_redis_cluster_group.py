@@ -1,0 +1,122 @@
+"""Fan-in on a cluster when a job's end is cut off between any two of its steps."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tasqueue.core.errors import BackendUnavailable
+from tasqueue.core.group import Membership
+from tasqueue.core.ports import Answer, Sweep, WorkerInfo
+from tasqueue.drivers.redis import Address, RedisStore, store_at
+from tasqueue.drivers.redis.command import Steps
+from tests.contract.fanin_contract import Hand, Q, opening
+from tests.servers import Cluster
+
+STEPS = 40
+"""More than the longest end has."""
+
+
+@pytest.fixture
+async def hand(cluster_servers: Cluster) -> AsyncIterator[Hand]:
+    for node in cluster_servers.nodes:
+        cluster_servers.ask(node, "FLUSHALL")
+    store: RedisStore = store_at(Address.from_url(cluster_servers.url))
+    lease = store.lease(WorkerInfo(queues=(Q,)))
+
+    def beat() -> bool:
+        try:
+            return lease.beat()
+        finally:
+            store.close()
+
+    assert await asyncio.to_thread(beat)
+    yield Hand(store, lease)
+    await lease.end(Q)
+    await store.aclose()
+
+
+def cut(steps: Steps[Any], after: int) -> Steps[Any]:
+    """Carry out so many steps, and no more."""
+    try:
+        sent = next(steps)
+        for _ in range(after):
+            sent = steps.send((yield sent))
+    except StopIteration as end:
+        return end.value
+    raise BackendUnavailable("cut off on command")
+
+
+async def ends_in_pieces(hand: Hand, job_id: str, after: int, **more: Any) -> bool:
+    """End a job with a cut after so many steps, then a sweep, then again; whether it was cut."""
+    driver, was_cut = hand.lease._driver, False
+    run = driver.run
+
+    async def halting(steps: Steps[Any], **options: Any) -> Any:
+        return await run(cut(steps, after), **options)
+
+    driver.run = halting
+    try:
+        await hand.end(job_id, **more)
+    except BackendUnavailable:
+        was_cut = True
+    finally:
+        driver.run = run
+    if was_cut:
+        await hand.store.perform(Sweep())
+        assert await hand.end(job_id, **more) in {Answer.APPLIED, Answer.DECIDED}
+    return was_cut
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_end_cut_anywhere_calls_the_outer_callback_once(hand: Hand, fails: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    cuts = 0
+    for after in range(STEPS):
+        inner, outer, job = f"in{after}", f"out{after}", f"a{after}"
+        await hand.store.perform(opening(outer, f"{inner}-ok", goes_on=True))
+        await hand.store.perform(opening(inner, job, outer=Membership(outer)))
+        await hand.send(job, seals=[inner, outer])
+        assert await hand.claim() == [job]
+        error = "oh" if fails else ""
+        if not await ends_in_pieces(hand, job, after, error=error, of=Membership(inner)):
+            break
+        cuts += 1
+        if not fails:
+            assert await hand.claim() == [f"{inner}-ok"]
+            await hand.end(f"{inner}-ok", of=Membership(outer), closes=inner)
+        assert await hand.claim() == [f"{outer}-ok"]
+        await hand.end(f"{outer}-ok", closes=outer)
+        await hand.store.perform(Sweep())
+        assert await hand.claim() == []
+    assert 8 < cuts < STEPS
+
+
+async def test_the_sweep_fires_a_group_whose_sealing_was_cut_off(hand: Hand) -> None:
+    driver = hand.store._async
+    run = driver.run
+    for after in range(STEPS):
+        await hand.store.perform(opening(f"g{after}", f"a{after}"))
+        await hand.send(f"a{after}")
+        assert await hand.claim() == [f"a{after}"]
+        await hand.end(f"a{after}", of=Membership(f"g{after}"))
+
+        async def halting(steps: Steps[Any], at: int = after, **options: Any) -> Any:
+            return await run(cut(steps, at), **options)
+
+        driver.run = halting
+        try:
+            await hand.send(seals=[f"g{after}"])
+        except BackendUnavailable:
+            was_cut = True
+        else:
+            was_cut = False
+        finally:
+            driver.run = run
+        await hand.send(seals=[f"g{after}"])
+        await hand.store.perform(Sweep())
+        assert await hand.claim() == [f"g{after}-ok"]
+        await hand.end(f"g{after}-ok", closes=f"g{after}")
+        if not was_cut:
+            break
+    assert 4 < after < STEPS
