@@ -17,7 +17,6 @@ from tasqueue.core.errors import (
     BackendUnavailable,
     ConfigurationError,
     EnqueueUnconfirmed,
-    Unsupported,
 )
 from tasqueue.core.job import Job, JobOpts
 from tasqueue.core.ports import (
@@ -195,11 +194,8 @@ async def test_a_cluster_is_the_same_store_by_whichever_of_its_servers(servers: 
         await store.aclose()
 
 
-async def test_what_a_cluster_does_not_do_yet_is_said(servers: Cluster) -> None:
+async def test_a_name_that_a_cluster_cannot_have_is_refused(servers: Cluster) -> None:
     with App(servers.url) as app:
-        one = app.signature("note", text="a")
-        with pytest.raises(Unsupported):
-            await app.chain(app.group(one, one), app.signature("note", text="b")).adelay()
         for name in ("a{}b", "a{b", "{}"):
             if slot_of("{" + name + "}") != slot_of(name):
                 with pytest.raises(ConfigurationError, match="braces"):
