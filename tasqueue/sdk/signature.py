@@ -406,7 +406,7 @@ def _plan(work: Work[Any]) -> Plan[Sent]:
     if fans_in(work.steps) and not client.has_fan_in:
         msg = (
             f"{client.kind}:// cannot run a task when a group has ended: "
-            "one server (redis://) can, or get() the group's results and send the task then"
+            "redis:// and redis+cluster:// can, or get() the group's results and send the task then"
         )
         raise Unsupported(msg)
     return send_flow(work.steps)

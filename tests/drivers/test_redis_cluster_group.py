@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasqueue import App
 from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.group import Membership
 from tasqueue.core.ports import Answer, Sweep, WorkerInfo
@@ -120,3 +121,25 @@ async def test_the_sweep_fires_a_group_whose_sealing_was_cut_off(hand: Hand) -> 
         if not was_cut:
             break
     assert 4 < after < STEPS
+
+
+async def test_a_flow_of_nested_groups_runs_from_end_to_end(cluster_servers: Cluster) -> None:
+    for node in cluster_servers.nodes:
+        cluster_servers.ask(node, "FLUSHALL")
+    async with App(cluster_servers.url) as app:
+
+        @app.task(queue="orders")
+        async def double(number: int) -> int:
+            return 2 * number
+
+        @app.task(queue="{mails}")
+        def total(numbers: list[int]) -> int:
+            return sum(numbers)
+
+        working = asyncio.create_task(app.server.start())
+        inner = double.group([(1,), (2,)]).then(total)
+        flow = app.group(inner, double.s(3), double.s(4).then(double)).then(total).then(double)
+        jobs = [await flow.adelay() for _ in range(20)]
+        assert [await job.aget(timeout=20) for job in jobs] == [56] * len(jobs)
+        await app.server.stop()
+        await working

@@ -415,7 +415,7 @@ def test_a_back_end_without_fan_in_says_what_to_do_instead(
     assert flow.delay().get(timeout=PATIENCE) == 3
     monkeypatch.setattr(MemoryStore, "fan_in", False)
     for work in (flow, app.group(flow, add.s(1, 2))):
-        with pytest.raises(Unsupported, match=r"memory:// cannot run .*: one server .* or get"):
+        with pytest.raises(Unsupported, match=r"memory:// cannot run .*: redis://.* or get"):
             work.delay()
     assert add.group([(1, 2)]).delay().get(timeout=PATIENCE) == [3]
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -104,7 +104,7 @@ class SharedEar:
         self._reader: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def hearing(self, channels: Sequence[str]) -> AsyncIterator[Heard]:
+    async def hearing(self, channels: Sequence[str]) -> AsyncGenerator[Heard, None]:
         """Listen for a word on the last channel, as soon as the server has read that we want to.
 
         Raises:
