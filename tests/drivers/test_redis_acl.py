@@ -173,3 +173,46 @@ async def test_the_rights_are_enough_on_a_cluster_with_three_more(
             assert {entry["object"] for entry in client.acl_log()} <= {"config|get"}
         for user in USERS:
             cluster_servers.ask(node, "ACL", "DELUSER", user)
+
+
+def flow_of(app: App) -> Any:
+    """The app's tasks, and nested groups of them."""
+
+    @app.task(name="double", queue="orders")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    @app.task(name="total", queue="orders")
+    def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    return app.group(double.group([(1,), (2,)]).then(total), double.s(3)).then(total)
+
+
+async def test_on_a_cluster_groups_with_a_callback_need_what_the_page_adds_and_no_more(
+    cluster_servers: Cluster,
+) -> None:
+    found = re.search(r"needs `(\+hset[^`]*)`", PAGE.read_text())
+    assert found
+    more = ("+cluster|slots", "+asking", "+get", *found[1].split())
+    for node in cluster_servers.nodes:
+        cluster_servers.ask(node, "FLUSHALL")
+        cluster_servers.ask(node, "FUNCTION", "LOAD", "REPLACE", library_source())
+        for user in USERS:
+            cluster_servers.ask(node, "ACL", "SETUSER", user, *rules(user), *more)
+        cluster_servers.ask(node, "ACL", "LOG", "RESET")
+    names = [cluster_servers.url.replace("//", f"//{user}:CHANGE-ME@") for user in USERS]
+    async with App(names[0]) as producer, App(names[1]) as worker:
+        flow_of(worker)
+        working = asyncio.create_task(worker.server.start())
+        job = await flow_of(producer).adelay()
+        assert await job.aget(timeout=20) == 12
+        await worker.server.stop()
+        await working
+    denied = set[str]()
+    for node in cluster_servers.nodes:
+        with node.client() as client:
+            denied |= {str(entry["object"]) for entry in client.acl_log()}
+        for user in USERS:
+            cluster_servers.ask(node, "ACL", "DELUSER", user)
+    assert denied <= {"config|get"}
