@@ -84,8 +84,10 @@ class ThreadPool:
         """Have a function called in a thread, in a copy of this context.
 
         Raises:
-            RuntimeError: the system gives no thread.
+            RuntimeError: the system gives no thread, or the pool is closed.
         """
+        if self._closed:
+            raise RuntimeError("the pool of threads is closed")
         call = Call(function, self._loop.create_future())
         if self.running >= len(self._threads):
             self._grow()

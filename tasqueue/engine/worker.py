@@ -65,13 +65,14 @@ class Worker:
         while not self._stopping:
             try:
                 await self._give_late_back()
-                wanted = 0 if self._lost else self._room()
+                wanted = self._room()
                 if wanted < 1:
                     await self._rest()
                     continue
                 if self._sent_back >= self._slots:
                     self._sent_back = 0
                     await self._clock.sleep(COURTESY)
+                    continue  # it may be time to stop
                 await self._take(wanted)
             except BackendError as error:
                 self._refusals.note(f"queue {self.queue}", error)
@@ -102,16 +103,21 @@ class Worker:
     def _room(self) -> int:
         """How many jobs to claim: for the free slots, and what these will run in a moment.
 
-        Nothing while more than a few claimed ones still wait, or all slots are taken and none does.
+        Nothing while more than a few claimed ones still wait, or all slots are taken and none does,
+        nor when others may have the jobs or it is time to stop.
         What is settled and not answered takes room too, but for as much as is claimed ahead.
         """
+        if self._lost or self._stopping:
+            return 0
         waiting, ahead = len(self._ready), self._prefetch.ahead
         if waiting > self._low or (self._free < 1 and not waiting):
             return 0
         return self._free + ahead - waiting - max(0, self.committer.backlog - ahead)
 
     async def _rest(self) -> None:
-        """Wait for room, but not longer than claimed jobs may wait."""
+        """Wait for room, but not longer than claimed jobs may wait, and not after `stop`."""
+        if self._stopping:
+            return
         self._freed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(LATEST if self._ready else None):

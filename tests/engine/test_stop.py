@@ -2,15 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from tasqueue import Job, JobContext, JobOpts, Server, ServerOpts, Unsupported
+from tasqueue import Job, JobContext, JobOpts, Server, ServerOpts, TaskOpts, Unsupported
 from tasqueue.brokers import MemoryBroker
 from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.ports import Claim
+from tasqueue.drivers.memory.lease import MemoryLease
+from tasqueue.engine.prefetch import Prefetch
+from tasqueue.engine.worker import COURTESY
 from tasqueue.results import MemoryResults
 from tests.engine.rig import FaultyStore, Q, Rig, stopped, until
 
@@ -114,6 +117,51 @@ async def test_a_stop_now_skips_the_wait(rig: Rig) -> None:
     await rig.server.stop(now=True)
     await started
     assert [one.id for one in await rig.server.get_pending(Q)] == [name]
+
+
+async def test_a_stop_while_claimed_jobs_go_back_waits_for_no_slot(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slots are full: whoever claims for them must look whether it is to end."""
+    monkeypatch.setattr("tasqueue.engine.drain._CLAIMS", 600)
+    monkeypatch.setattr(Prefetch, "ahead", 5)
+    stops, release = list[asyncio.Task[None]](), MemoryLease.release
+
+    async def stopping(lease: MemoryLease, queue: str, tokens: Sequence[str]) -> int:
+        if not stops:
+            stops.append(asyncio.create_task(rig.server.stop(now=True)))
+            await until(lambda: rig.store.calls["wake"])
+        return await release(lease, queue, tokens)
+
+    monkeypatch.setattr(MemoryLease, "release", stopping)
+    for task in ["gated"] * 16 + ["quick"] * 5:
+        await rig.send(task)
+    await rig.server.start()
+    await stops[0]
+    assert len(await rig.server.get_pending(Q)) == 21
+    assert not rig.memory.held
+
+
+async def test_nothing_is_claimed_after_a_stop_that_comes_while_others_are_let_go_first(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops, claims, sleep = list[asyncio.Task[None]](), list[int](), rig.clock.sleep
+
+    async def stopping(seconds: float) -> None:
+        if seconds == COURTESY and not stops:
+            stops.append(asyncio.create_task(rig.server.stop()))
+            await until(lambda: rig.store.calls["wake"])
+            claims.append(rig.store.calls["claim"])
+        await sleep(seconds)
+
+    monkeypatch.setattr(rig.clock, "sleep", stopping)
+    rig.add("gated", rig._gated, concurrency=1)
+    other = Server(ServerOpts(broker=MemoryBroker(rig.store), results=MemoryResults(rig.store)))
+    await other.register_task("theirs", rig._quick, TaskOpts(queue=Q))
+    await rig.send("theirs")
+    await rig.server.start()
+    await stops[0]
+    assert claims == [rig.store.calls["claim"]]
 
 
 async def test_what_a_cancelled_handler_hides_or_saves_is_no_outcome(rig: Rig) -> None:

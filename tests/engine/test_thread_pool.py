@@ -142,6 +142,17 @@ async def test_what_has_not_begun_when_the_pool_closes_never_begins(
     assert began == []
 
 
+async def test_a_closed_pool_takes_no_call_and_starts_no_thread(pool: ThreadPool) -> None:
+    """A job that was given back at the stop, and only then comes to its handler, must not run."""
+    began = list[str]()
+    await pool.begin(int).outcome
+    pool.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.begin(lambda: began.append("began"))
+    pool.join()
+    assert began == []
+
+
 def test_a_thread_may_outlive_its_loop() -> None:
     door = threading.Event()
 

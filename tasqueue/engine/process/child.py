@@ -77,7 +77,12 @@ class Child:
 
     @property
     def stopped(self) -> bool:
-        """Whether a signal has stopped it (SIGSTOP) and none has let it go on."""
+        """Whether a signal has stopped it (SIGSTOP) and none has let it go on.
+
+        False where nobody can ask without taking the answer away: on macOS before Python 3.13.
+        """
+        if not hasattr(os, "waitid"):
+            return False
         options = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
         try:
             return os.waitid(os.P_PID, self.pid, options) is not None

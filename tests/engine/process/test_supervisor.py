@@ -184,6 +184,17 @@ async def test_nobody_beats_for_a_child_that_a_signal_has_stopped() -> None:
     assert await run.stopped() == 0
 
 
+async def test_children_are_beaten_for_where_nobody_can_ask_whether_one_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MacOS has `os.waitid` since Python 3.13."""
+    monkeypatch.delattr(os, "waitid")
+    run = Run(FakeReaper())
+    pid = await run.pid()
+    await _until(lambda: f"worker-{pid}" in run.reaper.beaten)
+    assert await run.stopped() == 0
+
+
 async def test_a_beat_that_fails_is_tried_again() -> None:
     reaper = FakeReaper()
     run = Run(reaper)
