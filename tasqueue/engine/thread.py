@@ -63,7 +63,8 @@ class ThreadPool:
     together, and the next, which got up meanwhile, finds none; a call that blocks lets that one
     go on at once. The loop, too, is woken once for all that has been done until it looks.
 
-    The threads end with `close`; the interpreter's end waits for the calls that still run.
+    The threads end with `close`; the interpreter's end waits for the calls that still run. Only a
+    forked child of `multiprocessing` breaks them off, where Python (3.11) runs no exit handlers.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
