@@ -44,10 +44,20 @@ async def join(broker: Broker, results: Results) -> Store:
     right = results.store if isinstance(results, Stored) else PlainResults(results)
     if left is right:
         return right
-    if await left.identity() == await right.identity():
+    if await _are_one(left, right):
         await left.aclose()
         return right
     return PairStore(left, right, results)
+
+
+async def _are_one(left: Store, right: Store) -> bool:
+    """Whether both are the same server. One that restarts meanwhile has a new identity after."""
+    before = await left.identity()
+    while True:
+        other, after = await right.identity(), await left.identity()
+        if before == after:
+            return other == after
+        before = after
 
 
 async def close(broker: Broker, results: Results) -> None:

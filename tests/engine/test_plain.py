@@ -35,6 +35,7 @@ from tasqueue.core.ports import (
     WorkerInfo,
     Workers,
 )
+from tasqueue.drivers.memory import MemoryStore
 from tasqueue.engine.pair import join
 from tasqueue.engine.plain import DEAD, PlainBroker, PlainResults
 from tasqueue.results import MemoryResults
@@ -387,6 +388,34 @@ async def test_a_pair_keeps_its_records_in_the_results_alone(
     assert await site.ended("child") == "successful"
     await site.stop()
     assert redis_client.keys("tq:res:*") == []
+
+
+class Restarting(MemoryStore):
+    """One of two faces of a server that restarts, and so has another identity from then on."""
+
+    def __init__(self, runs: list[str]) -> None:
+        super().__init__()
+        self._runs = runs
+
+    async def identity(self) -> str:
+        return self._runs.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "one"),
+    [
+        (["a", "b", "b"], ["b", "b"], True),
+        (["a", "a"], ["a"], True),
+        (["a", "b", "c", "c"], ["b", "b", "c"], True),
+        (["a", "a"], ["z"], False),
+        (["a", "b", "b"], ["z", "z"], False),
+    ],
+)
+async def test_a_server_that_restarts_while_it_is_asked_is_still_one_store(
+    left: list[str], right: list[str], *, one: bool
+) -> None:
+    broker, results = MemoryBroker(Restarting(left)), MemoryResults(Restarting(right))
+    assert (await join(broker, results) is results.store) is one
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis"])
