@@ -26,6 +26,13 @@ where nothing may complete twice, and "with delays", where the server's journal 
 that did: who completed it, and where its second message came from. "By us alone" must be 0 in both.
 The server is left alone in them, since a Go worker loses what it has popped when the server dies.
 
+One job below was completed twice by us alone (seed 302). In the journal one of the two did not
+belong to a FINISH, and only a pair of two servers ends jobs like that. What we conclude: a worker
+was started while the server was killed and came back, asked broker and results for the server's
+identity, the one before and the other after, and took one server for two. It asks again now, and
+a test has the case (`test_a_server_that_restarts_while_it_is_asked_is_still_one_store`). Runs 301
+to 308 are from before.
+
 Written by the soak itself, from `tests/faults/soak/runs.jsonl`. The machine has two cores, which
 other programs used at the same time: seconds and recovery times are upper limits.
 

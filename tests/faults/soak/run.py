@@ -185,8 +185,9 @@ def counted(plan: Plan, sender: Sender, seconds: float) -> dict[str, Any]:
     here, harm = sender.here, sender.harm
     witness = listen(here.server.folder)
     verdict = judge(here.conn, QUEUE, sender.fates, witness)
-    ours_twice = witness.ours_twice()
-    beside_go = {*verdict.completed_twice, *verdict.entered_twice} - ours_twice
+    twice = {*verdict.completed_twice, *verdict.entered_twice}
+    ours_twice = witness.ours_twice() if plan.go else twice
+    beside_go = twice - ours_twice
     by_kind = copies(here.server.folder, verdict.completed_twice)
     notes = here.notes()
     fates = Counter(sender.fates.values())
