@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
-from tasqueue.core.ports import Push, Submit
+from tasqueue.core.ports import Push, Read, Submit
 from tasqueue.drivers.redis import Address, RedisStore
 from tasqueue.drivers.redis.command import MAX_ITEMS
 from tasqueue.drivers.redis.gathering import Gathering
@@ -104,3 +104,26 @@ async def test_nobody_waits_for_ever_for_a_call_that_was_cancelled() -> None:
         gathering.push(push("a")), gathering.push(push("b")), return_exceptions=True
     )
     assert all(isinstance(one, asyncio.CancelledError) for one in told)
+
+
+async def test_nobody_waits_for_ever_for_a_call_that_was_cancelled_before_it_began() -> None:
+    async def send(request: Submit) -> list[bool]:
+        return [True] * len(request.pushes)
+
+    gathering, others = Gathering(send), asyncio.all_tasks()
+    caller = asyncio.create_task(gathering.push(push("a")))
+    await asyncio.sleep(0)
+    (pump,) = asyncio.all_tasks() - others - {caller}
+    pump.cancel()
+    await asyncio.wait([caller], timeout=5)
+    assert caller.cancelled()
+    assert await gathering.push(push("b")) == [True]
+
+
+async def test_who_asks_while_the_store_closes_is_not_left_waiting(redis_url: str) -> None:
+    store = RedisStore(Address.from_url(redis_url))
+    caller = asyncio.create_task(store.perform(Read(("name",))))
+    await asyncio.sleep(0)
+    await store.aclose()
+    await asyncio.wait([caller], timeout=5)
+    assert caller.cancelled()

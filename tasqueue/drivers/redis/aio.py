@@ -226,6 +226,7 @@ class _Pipe:
         self._waiting.append(_Asked(body, commands[len(body) :], packet, answer, patience))
         if self._pump is None:
             self._pump = asyncio.create_task(self._send(), name="tasqueue: redis commands")
+            self._pump.add_done_callback(self._dropped)
         return await answer
 
     async def close(self) -> None:
@@ -233,6 +234,14 @@ class _Pipe:
             self._pump.cancel()
             await asyncio.wait([self._pump])
         await self._line.close()
+
+    def _dropped(self, pump: asyncio.Task[None]) -> None:
+        """Let nobody wait for a pump that was cancelled before its first step."""
+        if pump is self._pump:
+            self._pump = None
+            for asked in self._waiting:
+                asked.answer.cancel()
+            self._waiting = []
 
     async def _send(self) -> None:
         batch: list[_Asked] = []

@@ -59,7 +59,16 @@ class _Queue:
         self._waiting.append(_Waiting(push, answer))
         if self._pump is None:
             self._pump = asyncio.create_task(self._run(), name="tasqueue: gathered sends")
+            self._pump.add_done_callback(self._dropped)
         return await answer
+
+    def _dropped(self, pump: asyncio.Task[None]) -> None:
+        """Let nobody wait for a pump that was cancelled before its first step."""
+        if pump is self._pump:
+            self._pump = None
+            for one in self._waiting:
+                one.answer.cancel()
+            self._waiting = []
 
     async def _run(self) -> None:
         batch: list[_Waiting] = []
