@@ -11,7 +11,9 @@ from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.group import Membership
 from tasqueue.core.ports import Answer, Sweep, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore, store_at
-from tasqueue.drivers.redis.command import Steps
+from tasqueue.drivers.redis.cluster.group import seal
+from tasqueue.drivers.redis.command import Steps, ask, command
+from tasqueue.drivers.redis.keys import OPEN_GROUPS
 from tests.contract.fanin_contract import Hand, Q, opening
 from tests.servers import Cluster
 
@@ -121,6 +123,34 @@ async def test_the_sweep_fires_a_group_whose_sealing_was_cut_off(hand: Hand) -> 
         if not was_cut:
             break
     assert 4 < after < STEPS
+
+
+async def test_a_listed_group_whose_producer_died_while_it_sealed_is_fired(
+    hand: Hand, cluster_servers: Cluster
+) -> None:
+    listed = 0
+    for after in range(STEPS):
+        group = f"g{after}"
+        await hand.store.perform(opening(group, f"a{after}"))
+        await hand.send(f"a{after}")
+        assert await hand.claim() == [f"a{after}"]
+        await hand.end(f"a{after}", of=Membership(group))
+        try:
+            await hand.store._async.run(cut(seal(group), after))
+        except BackendUnavailable:
+            was_cut = True
+        else:
+            was_cut = False
+        asked = command("SISMEMBER", OPEN_GROUPS, group)
+        (is_listed,) = await hand.store._async.run(ask(asked))
+        if is_listed:
+            listed += 1
+            await hand.store.perform(Sweep())
+            assert await hand.claim() == [f"{group}-ok"]
+            await hand.end(f"{group}-ok", closes=group)
+        if not was_cut:
+            break
+    assert 4 < listed < after < STEPS
 
 
 async def test_a_flow_of_nested_groups_runs_from_end_to_end(cluster_servers: Cluster) -> None:

@@ -184,6 +184,7 @@ class ClusterSweeper(Sweeper):
     def _take(self, group_id: str, ended: Sequence[Member]) -> Steps[int]:
         (there,) = yield from ask(command("EXISTS", group_key(group_id)))
         if there:
+            yield from seal(group_id)  # it is listed: its producer was at it, and may have died
             return (yield from take(group_id, ended))
         yield from close(group_id)
         return 0
