@@ -1,7 +1,8 @@
 """Fan-in on a cluster: a group's keys lie in one slot, its callback and the open list in others.
 
 Each step may be repeated: a member is taken out once, however often it is told of, and a callback
-arrives once by its group's token. A crash between two steps is repaired by the sweep.
+arrives once by its group's token, as long as that is known (15 minutes after the last try). A crash
+between two steps is repaired by the sweep.
 """
 
 from __future__ import annotations
