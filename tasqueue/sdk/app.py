@@ -19,6 +19,7 @@ from tasqueue.engine.server import Server, ServerOpts
 from tasqueue.sdk.client import Client
 from tasqueue.sdk.decorator import TaskDecorator
 from tasqueue.sdk.definition import Spec
+from tasqueue.sdk.fan import fan_of
 from tasqueue.sdk.handle import ChainHandle, GroupHandle, JobHandle, checked
 from tasqueue.sdk.naming import app_path, default_name, place, runs_on_loop
 from tasqueue.sdk.opening import Opened, chosen_url, shown
@@ -36,7 +37,6 @@ from tasqueue.sdk.signature import (
     Row,
     Signature,
     chained,
-    fan_of,
     link,
     start,
 )

@@ -106,6 +106,15 @@ def fans_in(steps: Steps) -> bool:
     )
 
 
+def no_use_of_errors() -> Unsupported:
+    """Something follows a group whose failed members give their errors."""
+    return Unsupported(
+        "on_failure='continue' puts errors among a group's results, and only its handle's get() "
+        "can return them: leave it out of a group that something follows, or give it to the "
+        "outermost group"
+    )
+
+
 def send_job(call: Call) -> Plan[Sent]:
     """Send one call as a job.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import (
     TYPE_CHECKING,
     Any,
-    Final,
     Generic,
     NoReturn,
     ParamSpec,
@@ -27,6 +26,7 @@ from tasqueue.sdk.flow import (
     fans_in,
     last,
     linked,
+    no_use_of_errors,
     send_chain,
     send_flow,
     send_job,
@@ -346,47 +346,11 @@ def chained(client: Client, steps: Steps) -> Any:
     *before, end = steps
     groups = [step for step in before if isinstance(step, Fan)]
     if any(group.goes_on for group in groups):
-        raise _no_use_of_errors()
+        raise no_use_of_errors()
     if isinstance(end, Fan):
         return GroupSignature(client, steps)
     kind = FanIn if groups else ChainSignature if before else Signature
     return kind(client, steps)
-
-
-def fan_of(client: Client, members: Iterable[Any], on_failure: str) -> GroupSignature[Any]:
-    """A group of what was put together before; a group among it adds its own members.
-
-    Raises:
-        ArgumentError: a member is nothing that could be sent, or the policy is unknown.
-        Unsupported: a group among them lets its members fail, and this one does not.
-    """
-    if on_failure not in _POLICIES:
-        msg = f"on_failure={on_failure!r}: a group knows 'fail' and 'continue'"
-        raise ArgumentError(msg)
-    goes_on = on_failure == "continue"
-    steps = tuple(_member(one) for one in members)
-    ends = (member[-1] for member in steps)
-    if not goes_on and any(isinstance(end, Fan) and end.goes_on for end in ends):
-        raise _no_use_of_errors()
-    return GroupSignature(client, (Fan(steps, goes_on),))
-
-
-_POLICIES: Final = ("fail", "continue")
-
-
-def _member(work: Any) -> Steps:
-    if isinstance(work, Work | Partial):
-        return work.steps
-    msg = f"a {type(work).__qualname__} is no member of a group: take task.s(…)"
-    raise ArgumentError(msg)
-
-
-def _no_use_of_errors() -> Unsupported:
-    return Unsupported(
-        "on_failure='continue' puts errors among a group's results, and only its handle's get() "
-        "can return them: leave it out of a group that something follows, or give it to the "
-        "outermost group"
-    )
 
 
 def _alert(signature: Any) -> Call:

@@ -12,6 +12,7 @@ from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import JobContext, current_job
 from tasqueue.engine.plan import enqueue, enqueue_many
 from tasqueue.sdk.definition import Call, Definition, Spec
+from tasqueue.sdk.fan import fan_of
 from tasqueue.sdk.handle import JobHandle, checked
 from tasqueue.sdk.options import CallOptions, call_wishes
 from tasqueue.sdk.signature import (
@@ -23,7 +24,6 @@ from tasqueue.sdk.signature import (
     Row,
     Signature,
     chained,
-    fan_of,
     link,
 )
 
