@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -9,6 +10,7 @@ from redis import Redis
 from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.ports import Push, Read, Submit
 from tasqueue.drivers.redis import Address, RedisStore
+from tasqueue.drivers.redis.aio import Line
 from tasqueue.drivers.redis.command import MAX_ITEMS
 from tasqueue.drivers.redis.gathering import Gathering
 
@@ -76,7 +78,9 @@ async def test_more_than_one_script_takes_leaves_in_several_calls() -> None:
     assert sizes == [MAX_ITEMS, 1]
 
 
-@pytest.mark.parametrize("error", [BackendUnavailable("gone", "OOM"), BackendRejected("no")])
+@pytest.mark.parametrize(
+    "error", [BackendUnavailable("gone", "OOM"), BackendRejected("no"), ValueError("a bug")]
+)
 async def test_an_error_of_the_call_is_that_of_each_caller_and_the_next_call_goes_out(
     error: Exception,
 ) -> None:
@@ -93,6 +97,24 @@ async def test_an_error_of_the_call_is_that_of_each_caller_and_the_next_call_goe
     )
     assert [type(one) for one in told] == [type(error)] * 2
     assert await gathering.push(push("c")) == [True]
+
+
+async def test_an_error_of_an_exchange_is_that_of_each_caller_and_the_next_exchange_goes_out(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, whole = [ValueError("a bug")], Line.exchange
+
+    async def exchange(line: Line, *args: Any, **options: Any) -> list[Any]:
+        if errors:
+            raise errors.pop()
+        return await whole(line, *args, **options)
+
+    monkeypatch.setattr(Line, "exchange", exchange)
+    told = await asyncio.gather(
+        *[store.perform(Read((name,))) for name in "ab"], return_exceptions=True
+    )
+    assert [type(one) for one in told] == [ValueError] * 2
+    assert await store.perform(Read(("c",))) == [None]
 
 
 async def test_nobody_waits_for_ever_for_a_call_that_was_cancelled() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,13 +12,13 @@ from weakref import WeakKeyDictionary
 from redis.exceptions import ConnectionError as LostConnectionError
 from redis.exceptions import RedisError, ResponseError
 
-from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, TIMEOUT, Address
 from tasqueue.drivers.redis.calling import Calls
 from tasqueue.drivers.redis.command import Arg, Command, Steps, pack, some_lost
 from tasqueue.drivers.redis.durability import TAIL, is_confirmed
 from tasqueue.drivers.redis.ear import SharedEar
 from tasqueue.drivers.redis.error import has_moved, translate
+from tasqueue.drivers.redis.funnel import Funnel
 from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.wire import arrived
 
@@ -198,12 +197,11 @@ class AsyncDriver:
 
 
 class _Asked(NamedTuple):
-    """What one caller wants sent, and where the replies go."""
+    """What one caller wants sent."""
 
     commands: Sequence[Command]
     tail: Sequence[Command]
     packet: bytes
-    answer: asyncio.Future[list[Any]]
     patience: float
 
 
@@ -216,62 +214,32 @@ class _Pipe:
     def __init__(self, line: Line, tail: int = 0) -> None:
         self._line = line
         self._tail = tail
-        self._waiting: list[_Asked] = []
-        self._pump: asyncio.Task[None] | None = None
+        self._funnel = Funnel(self._send, _together, name="tasqueue: redis commands")
 
     async def exchange(self, commands: Sequence[Command], patience: float) -> list[Any]:
-        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         body = commands[: len(commands) - self._tail]
         packet = self._line.calls.written(body)
-        self._waiting.append(_Asked(body, commands[len(body) :], packet, answer, patience))
-        if self._pump is None:
-            self._pump = asyncio.create_task(self._send(), name="tasqueue: redis commands")
-            self._pump.add_done_callback(self._dropped)
-        return await answer
+        return await self._funnel.ask(_Asked(body, commands[len(body) :], packet, patience))
 
     async def close(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait([self._pump])
+        await self._funnel.close()
         await self._line.close()
 
-    def _dropped(self, pump: asyncio.Task[None]) -> None:
-        """Let nobody wait for a pump that was cancelled before its first step."""
-        if pump is self._pump:
-            self._pump = None
-            for asked in self._waiting:
-                asked.answer.cancel()
-            self._waiting = []
-
-    async def _send(self) -> None:
-        batch: list[_Asked] = []
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-                await self._exchange(batch)
-        finally:
-            self._pump = None
-            for asked in [*batch, *self._waiting]:
-                asked.answer.cancel()
-            self._waiting = []
-
-    async def _exchange(self, batch: list[_Asked]) -> None:
+    async def _send(self, batch: list[_Asked]) -> list[list[Any]]:
         commands = [command for asked in batch for command in asked.commands]
         packet = b"".join([asked.packet for asked in batch])
         if tail := batch[-1].tail:
             commands += tail
             packet += pack(tail)
-        try:
-            patience = max(asked.patience for asked in batch)
-            replies = await self._line.exchange(commands, packet=packet, patience=patience)
-        except BackendError as error:
-            for asked in batch:
-                if not asked.answer.done():
-                    asked.answer.set_exception(copy.copy(error))
-            return
-        start = 0
+        patience = max(asked.patience for asked in batch)
+        replies = await self._line.exchange(commands, packet=packet, patience=patience)
+        end, start = replies[len(commands) - len(tail) :], 0
+        answers = list[list[Any]]()
         for asked in batch:
-            if not asked.answer.done():
-                own = replies[start : start + len(asked.commands)]
-                asked.answer.set_result(own + replies[len(commands) - len(tail) :])
+            answers.append(replies[start : start + len(asked.commands)] + end)
             start += len(asked.commands)
+        return answers
+
+
+def _together(waiting: list[_Asked]) -> int:
+    return min(len(waiting), _TOGETHER)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import Push, Submit
 from tasqueue.drivers.redis.command import portions
+from tasqueue.drivers.redis.funnel import Funnel
 
 Send = Callable[[Submit], Awaitable[list[bool]]]
 
@@ -24,7 +22,7 @@ class Gathering:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Queue]]
+        self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Funnel[Push, bool]]]
         self._queues = WeakKeyDictionary()
 
     async def push(self, push: Push) -> list[bool]:
@@ -37,64 +35,18 @@ class Gathering:
         queues = self._queues.setdefault(asyncio.get_running_loop(), {})
         queue = queues.get(push.queue)
         if queue is None:
-            queue = queues[push.queue] = _Queue(self._send)
-        return await queue.push(push)
+            name = "tasqueue: gathered sends"
+            queue = queues[push.queue] = Funnel(self._submit, _fitting, name=name)
+        return [await queue.ask(push)]
+
+    async def _submit(self, pushes: list[Push]) -> list[bool]:
+        return await self._send(Submit(pushes))
 
 
-class _Waiting(NamedTuple):
-    """One caller's message, and where the answer goes."""
-
-    push: Push
-    answer: asyncio.Future[list[bool]]
+def _fitting(waiting: list[Push]) -> int:
+    """How many of them one script call takes."""
+    return len(next(portions(waiting, _weight)))
 
 
-class _Queue:
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._waiting: list[_Waiting] = []
-        self._pump: asyncio.Task[None] | None = None
-
-    async def push(self, push: Push) -> list[bool]:
-        answer: asyncio.Future[list[bool]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(push, answer))
-        if self._pump is None:
-            self._pump = asyncio.create_task(self._run(), name="tasqueue: gathered sends")
-            self._pump.add_done_callback(self._dropped)
-        return await answer
-
-    def _dropped(self, pump: asyncio.Task[None]) -> None:
-        """Let nobody wait for a pump that was cancelled before its first step."""
-        if pump is self._pump:
-            self._pump = None
-            for one in self._waiting:
-                one.answer.cancel()
-            self._waiting = []
-
-    async def _run(self) -> None:
-        batch: list[_Waiting] = []
-        try:
-            while self._waiting:
-                batch = next(portions(self._waiting, _weight))
-                del self._waiting[: len(batch)]
-                await self._exchange(batch)
-        finally:
-            self._pump = None
-            for one in [*batch, *self._waiting]:
-                one.answer.cancel()
-            self._waiting = []
-
-    async def _exchange(self, batch: list[_Waiting]) -> None:
-        try:
-            pushed = await self._send(Submit([one.push for one in batch]))
-        except BackendError as error:
-            for one in batch:
-                if not one.answer.done():
-                    one.answer.set_exception(copy.copy(error))
-            return
-        for one, is_new in zip(batch, pushed, strict=True):
-            if not one.answer.done():
-                one.answer.set_result([is_new])
-
-
-def _weight(one: _Waiting) -> int:
-    return one.push.size
+def _weight(push: Push) -> int:
+    return push.size
