@@ -183,7 +183,7 @@ class PlainLease(_Upkeep):
         self._consumers: dict[str, AsyncIterator[Delivery]] = {}
         self._next: dict[str, asyncio.Task[Delivery]] = {}
         self._held: dict[str, dict[str, Delivery]] = {queue: {} for queue in queues}
-        self._woken = asyncio.Event()
+        self._waits: set[asyncio.Future[Any]] = set()
 
     @property
     def worker_id(self) -> str:
@@ -198,9 +198,8 @@ class PlainLease(_Upkeep):
             if queue not in self._consumers:
                 self._consumers[queue] = aiter(self._broker.consume(queue))
             self._next[queue] = asyncio.create_task(_next(self._consumers[queue]))
-        coming, woken = self._next[queue], asyncio.create_task(self._woken.wait())
-        await asyncio.wait([coming, woken], timeout=_IDLE, return_when=asyncio.FIRST_COMPLETED)
-        woken.cancel()
+        coming = self._next[queue]
+        await self._wait(coming)
         if not coming.done():
             return []
         del self._next[queue]
@@ -214,9 +213,20 @@ class PlainLease(_Upkeep):
         self._held[queue][token] = delivery
         return [Claim(token, delivery.body)]
 
+    async def _wait(self, coming: asyncio.Future[Any]) -> None:
+        """Wait for a message, a wake or the end of the patience."""
+        woken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waits.add(woken)
+        try:
+            await asyncio.wait([coming, woken], timeout=_IDLE, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waits.discard(woken)
+
     async def wake(self) -> None:
-        """Make the waiting claims return now, and those to come."""
-        self._woken.set()
+        """Make the waiting claims return now; those to come wait again."""
+        for woken in self._waits:
+            if not woken.done():
+                woken.set_result(None)
 
     async def adopt(self, queue: str) -> list[Claim]:
         """What is not acknowledged yet."""

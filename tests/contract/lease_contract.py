@@ -73,6 +73,18 @@ class LeaseContract:
         assert await claiming == []
         await lease.end(Q)
 
+    async def test_a_claim_waits_again_after_one_that_was_woken(self, store: Any) -> None:
+        lease = await registered(store)
+        claiming = asyncio.create_task(lease.claim(Q, 5))
+        await asyncio.sleep(0)
+        await lease.wake()
+        await claiming
+        claiming = asyncio.create_task(lease.claim(Q, 5))
+        await asyncio.sleep(0)
+        await submit(store, "a")
+        assert bodies(await claiming) == [b"a"]
+        await lease.end(Q)
+
     async def test_no_token_is_ever_used_again(self, store: Any) -> None:
         tokens = set()
         for names in ("abc", "def", "ghi"):

@@ -373,6 +373,21 @@ async def test_a_waiting_plain_claim_can_be_woken() -> None:
     await lease.end(Q)
 
 
+async def test_a_plain_claim_waits_again_after_one_that_was_woken() -> None:
+    toy = ToyBroker()
+    lease = PlainBroker(toy, ToyResults()).lease(WorkerInfo(queues=(Q,)))
+    claiming = asyncio.create_task(lease.claim(Q, 1))
+    await asyncio.sleep(0)
+    await lease.wake()
+    assert await claiming == []
+    await toy.enqueue(b"a", Q)
+    empty = 0
+    while not await lease.claim(Q, 1):
+        empty += 1
+    assert empty == 0, "claims that did not wait"
+    await lease.end(Q)
+
+
 # -- mixed pairs -------------------------------------------------------------------------------
 
 
