@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from tasqueue.core.errors import BackendError, WrongType
@@ -141,13 +141,23 @@ class Keeper:
 
     def loops(self) -> list[Loop]:
         """What goes on beside the workers."""
-        sweeps = [Loop("open groups", _SWEEP, self._sweep)] if self._store.fan_in else []
+        loops = [Loop("fence", _FENCE, self._fence)]
+        if self._store.fan_in:
+            loops.append(Loop("open groups", _SWEEP, self._sweep))
+        for queue in self._queues:
+            loops += self._beside(queue)
+        return loops
+
+    def _beside(self, queue: str) -> list[Loop]:
+        """What goes on for one queue: if a key is bad, or a server hangs, no other queue waits."""
+        steps = (
+            (f"queue {queue}: due jobs", _PROMOTE, self._lease.promote),
+            (f"queue {queue}: rescue", _RESCUE, self._rescue),
+            (f"queue {queue}: parked jobs", _UNPARK, self._unpark),
+        )
         return [
-            *sweeps,
-            Loop("fence", _FENCE, self._fence),
-            Loop("due jobs", _PROMOTE, self._promote),
-            Loop("rescue", _RESCUE, self._rescue),
-            Loop("parked jobs", _UNPARK, self._unpark),
+            Loop(name, seconds, partial(self._noted, name, partial(step, queue)))
+            for name, seconds, step in steps
         ]
 
     async def _fence(self) -> None:
@@ -171,34 +181,23 @@ class Keeper:
             for worker in self._workers:
                 worker.lose()
 
-    async def _promote(self) -> None:
-        await self._on_each("due jobs", self._lease.promote)
-
     async def _sweep(self) -> float:
         found = await self._store.perform(Sweep())
         self._sweep_rest = _SWEEP if found else min(self._sweep_rest * 1.5, _SWEEP_AT_REST)
         return self._sweep_rest
 
-    async def _rescue(self) -> None:
-        async def rescue(queue: str) -> None:
-            if await self._lease.rescue(queue):
-                LOGGER.warning("queue %s: gave the jobs of a dead worker back", queue)
+    async def _rescue(self, queue: str) -> None:
+        if await self._lease.rescue(queue):
+            LOGGER.warning("queue %s: gave the jobs of a dead worker back", queue)
 
-        await self._on_each("rescue", rescue)
+    async def _unpark(self, queue: str) -> None:
+        await self._lease.unpark(queue, tuple(self._registry.tasks))
 
-    async def _unpark(self) -> None:
-        known = tuple(self._registry.tasks)
-        await self._on_each("parked jobs", lambda queue: self._lease.unpark(queue, known))
-
-    async def _on_each(self, name: str, step: Callable[[str], Awaitable[object]]) -> None:
-        """Do a step on each queue: a bad key of one holds no other up."""
-
-        async def guarded(queue: str) -> None:
-            error: WrongType | None = None
-            try:
-                await step(queue)
-            except WrongType as raised:
-                error = raised
-            self._refusals.note(f"queue {queue}: {name}", error)
-
-        await asyncio.gather(*[guarded(queue) for queue in self._queues])
+    async def _noted(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
+        """Do a step; that somebody else's key is in its way is said once."""
+        error: WrongType | None = None
+        try:
+            await step()
+        except WrongType as raised:
+            error = raised
+        self._refusals.note(name, error)

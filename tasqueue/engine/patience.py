@@ -40,8 +40,13 @@ class Refusals:
         self._said: dict[str, str] = {}
 
     def note(self, step: str, error: BackendError | None = None) -> None:
-        """Note how a step ended; ``step`` names the queue, too. Says what is new."""
-        text = str(error) if isinstance(error, WrongType) else ""
+        """Note how a step ended; ``step`` names the queue, too. Says what is new.
+
+        An outage is no news of the key: it was not looked at.
+        """
+        if error is not None and not isinstance(error, WrongType):
+            return
+        text = str(error or "")
         if text != self._said.pop(step, ""):
             if text:
                 LOGGER.error("%s: %s. It waits until that key is gone.", step, text)
