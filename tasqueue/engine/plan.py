@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
@@ -40,12 +41,14 @@ from tasqueue.core.ports import (
     Write,
 )
 from tasqueue.core.wire import (
+    Form,
     decode_chain,
     decode_group,
     decode_job,
     encode_both,
     encode_chain,
     encode_group,
+    form_of,
 )
 from tasqueue.engine.clock import SYSTEM, Clock
 
@@ -125,8 +128,33 @@ def prepare(job: Job, clock: Clock = SYSTEM) -> Push:
         EncodeError: a field holds what Go's type cannot.
     """
     now_ns = clock.now_ns()
+    if _is_common(job):
+        return _filled(job, now_ns)
     entry = lifecycle.entry(check_job(job), now_ns=now_ns, new_id=new_id)
     return push(entry, now_ns, call=_call(job.opts, entry.message.meta.id))
+
+
+def _is_common(job: Job) -> bool:
+    """Whether nothing but ID and payload tells it from others of its task and options."""
+    opts = job.opts
+    own = opts.id or opts.schedule or job.on_success or job.on_error or job.ext
+    return not own and opts.eta_ns is None and isinstance(job.payload, bytes)
+
+
+def _filled(job: Job, now_ns: int) -> Push:
+    """As `prepare`, for a job of the common kind."""
+    opts, job_id, payload = job.opts, new_id(), job.payload or b""
+    body, record = _form(job.task, opts).filled(job_id, payload, now_ns)
+    if len(body) > MAX_MESSAGE:
+        check_size(f"job {job_id} of task {job.task!r}", body)
+    return Push(opts.queue, job_id, record, body, None, _call(opts, job_id), opts.durability)
+
+
+@lru_cache(maxsize=256)
+def _form(task: str, opts: JobOpts) -> Form:
+    """What jobs of a task and options have in common; it is checked here, once."""
+    job = check_job(Job(task, None, opts))
+    return form_of(lifecycle.entry(job, now_ns=0, new_id=str).message)
 
 
 def _call(opts: JobOpts, job_id: str) -> str:

@@ -50,12 +50,12 @@ class BaseTask(Definition[P, R_co]):
             EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
         """
         plan = enqueue(self._job(args, kwargs))
-        return self.job(self.spec.client.submit(plan, "adelay"))
+        return self._handle(self.spec.client.submit(plan, "adelay"))
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
         """As `delay`, awaited."""
         plan = enqueue(self._job(args, kwargs))
-        return self.job(await self.spec.client.asubmit(plan))
+        return self._handle(await self.spec.client.asubmit(plan))
 
     def using(self, **options: Unpack[CallOptions]) -> BaseTask[P, R_co]:
         """The same task with options for its next calls; the task itself is not changed.
@@ -77,12 +77,12 @@ class BaseTask(Definition[P, R_co]):
             EnqueueUnconfirmed: all are stored, but not as safe as ``durability`` asks for.
         """
         plan = enqueue_many(self._jobs(calls))
-        return [self.job(one) for one in self.spec.client.submit(plan, "adelay_many")]
+        return [self._handle(one) for one in self.spec.client.submit(plan, "adelay_many")]
 
     async def adelay_many(self, calls: Iterable[tuple[Any, ...]], /) -> list[JobHandle[R_co]]:
         """As `delay_many`, awaited."""
         plan = enqueue_many(self._jobs(calls))
-        return [self.job(one) for one in await self.spec.client.asubmit(plan)]
+        return [self._handle(one) for one in await self.spec.client.asubmit(plan)]
 
     def s(self, *args: P.args, **kwargs: P.kwargs) -> Signature[R_co]:
         """A call that is bound and checked, and not sent.
@@ -180,7 +180,10 @@ class BaseTask(Definition[P, R_co]):
 
     def job(self, job_id: str, /) -> JobHandle[R_co]:
         """The handle of a job of this task, from its ID."""
-        return JobHandle(checked("job", job_id), self.spec.client, self.spec.read_result)
+        return self._handle(checked("job", job_id))
+
+    def _handle(self, job_id: str) -> JobHandle[R_co]:
+        return JobHandle(job_id, self.spec.client, self.spec.read_result)
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         return Call(self.spec, self.spec.bind(args, kwargs), self.wishes)

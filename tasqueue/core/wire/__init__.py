@@ -5,6 +5,7 @@ Messages are msgpack maps keyed by Go's field names, in Go's order, integers nev
 missing keys, text as str or bin, structs as arrays, bytes after the message.
 """
 
+from tasqueue.core.wire.form import Form, form_of
 from tasqueue.core.wire.job import decode_job, encode_both, encode_record
 from tasqueue.core.wire.peek import is_message_of
 from tasqueue.core.wire.reading import decode_chain, decode_group
@@ -12,6 +13,7 @@ from tasqueue.core.wire.task import TaskRecord, decode_task, encode_task
 from tasqueue.core.wire.writing import encode_chain, encode_group, encode_job
 
 __all__ = [
+    "Form",
     "TaskRecord",
     "decode_chain",
     "decode_group",
@@ -23,5 +25,6 @@ __all__ = [
     "encode_job",
     "encode_record",
     "encode_task",
+    "form_of",
     "is_message_of",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_NIL: Final = b"\xc0"
+NIL: Final = b"\xc0"
 ZERO_TIME: Final = bytes.fromhex("c70cff00000000fffffff1886e0900")
 """Go's zero time, 0001-01-01: "no ETA", "never processed". A nil would kill a Go reader."""
 
@@ -39,20 +39,22 @@ def _sized(head: tuple[int, int, int], length: int) -> bytes:
     return struct.pack(*(">BH", head[1]) if length < 0x10000 else (">BI", head[2]), length)
 
 
-def _text(value: str) -> bytes:
+def text(value: str) -> bytes:
+    """A str of msgpack, as UTF-8; what Go wrote that was none goes back as it was."""
     data = value.encode("utf-8", RAW_TEXT)
     if len(data) < 32:
         return _FIXSTR[len(data)] + data
     return _sized((0xD9, 0xDA, 0xDB), len(data)) + data
 
 
-def _bytes(value: bytes | None) -> bytes:
-    return _NIL if value is None else _sized((0xC4, 0xC5, 0xC6), len(value)) + value
+def binary(value: bytes | None) -> bytes:
+    """A byte slice of Go; None is nil."""
+    return NIL if value is None else _sized((0xC4, 0xC5, 0xC6), len(value)) + value
 
 
 def _array(items: Sequence[_T], one: Callable[[_T], bytes]) -> bytes:
     if not items:
-        return b"\x90" if isinstance(items, PresentList) else _NIL
+        return b"\x90" if isinstance(items, PresentList) else NIL
     size = len(items)
     head = bytes((0x90 | size,)) if size < 16 else _sized((0, 0xDC, 0xDD), size)
     return head + b"".join(map(one, items))
@@ -77,16 +79,16 @@ def count(number: int) -> bytes:
 
 def _keys(names: str) -> tuple[bytes, ...]:
     """Each key of a struct, ready to be followed by its value; the first carries the map's head."""
-    keys = [_text(name) for name in names.split()]
+    keys = [text(name) for name in names.split()]
     return bytes((0x80 | len(keys),)) + keys[0], *keys[1:]
 
 
 _OPTS: Final = _keys("ID ETA Queue MaxRetries Schedule Timeout")
-_JOB: Final = _keys("OnSuccess Task Payload OnError Opts")
-_JOB_EXT_HEAD: Final = b"\x86" + _JOB[0][1:]
-_EXT: Final = _text("Ext")
+JOB_KEYS: Final = _keys("OnSuccess Task Payload OnError Opts")
+_JOB_EXT_HEAD: Final = b"\x86" + JOB_KEYS[0][1:]
+_EXT: Final = text("Ext")
 _PACK: Final[Any] = msgpack.packb
-_MESSAGE: Final = _keys(
+MESSAGE_KEYS: Final = _keys(
     "ID OnSuccessIDs Status Queue Schedule MaxRetry Retried PrevErr ProcessedAt PrevJobResult Job"
 )
 _GROUP_MESSAGE: Final = _keys("ID Status JobStatus Group")
@@ -97,28 +99,28 @@ _CHAIN_MESSAGE: Final = _keys("ID Status JobID PrevJobs")
 
 def _job(job: Job) -> bytes:
     if job is NIL_JOB:
-        return _NIL
+        return NIL
     opts = job.opts
     parts = (
-        _JOB_EXT_HEAD if job.ext else _JOB[0],
+        _JOB_EXT_HEAD if job.ext else JOB_KEYS[0],
         _array(job.on_success, _job),
-        _JOB[1],
-        _text(job.task),
-        _JOB[2],
-        _bytes(job.payload),
-        _JOB[3],
+        JOB_KEYS[1],
+        text(job.task),
+        JOB_KEYS[2],
+        binary(job.payload),
+        JOB_KEYS[3],
         _array(job.on_error, _job),
-        _JOB[4],
+        JOB_KEYS[4],
         _OPTS[0],
-        _text(opts.id),
+        text(opts.id),
         _OPTS[1],
         time(opts.eta_ns),
         _OPTS[2],
-        _text(opts.queue),
+        text(opts.queue),
         _OPTS[3],
         count(opts.max_retries),
         _OPTS[4],
-        _text(opts.schedule),
+        text(opts.schedule),
         _OPTS[5],
         _INT64(0xD3, opts.timeout_ns),
     )
@@ -133,27 +135,27 @@ def _message(message: JobMessage) -> bytes:
     meta = message.meta
     return b"".join(
         (
-            _MESSAGE[0],
-            _text(meta.id),
-            _MESSAGE[1],
-            _array(meta.on_success_ids, _text),
-            _MESSAGE[2],
-            _text(meta.status),
-            _MESSAGE[3],
-            _text(meta.queue),
-            _MESSAGE[4],
-            _text(meta.schedule),
-            _MESSAGE[5],
+            MESSAGE_KEYS[0],
+            text(meta.id),
+            MESSAGE_KEYS[1],
+            _array(meta.on_success_ids, text),
+            MESSAGE_KEYS[2],
+            text(meta.status),
+            MESSAGE_KEYS[3],
+            text(meta.queue),
+            MESSAGE_KEYS[4],
+            text(meta.schedule),
+            MESSAGE_KEYS[5],
             count(meta.max_retry),
-            _MESSAGE[6],
+            MESSAGE_KEYS[6],
             count(meta.retried),
-            _MESSAGE[7],
-            _text(meta.prev_err),
-            _MESSAGE[8],
+            MESSAGE_KEYS[7],
+            text(meta.prev_err),
+            MESSAGE_KEYS[8],
             time(meta.processed_at_ns),
-            _MESSAGE[9],
-            _bytes(meta.prev_job_result),
-            _MESSAGE[10],
+            MESSAGE_KEYS[9],
+            binary(meta.prev_job_result),
+            MESSAGE_KEYS[10],
             _job(message.job),
         )
     )
@@ -161,29 +163,29 @@ def _message(message: JobMessage) -> bytes:
 
 def _group(group: Group | None) -> bytes:
     if group is None:
-        return _NIL
+        return NIL
     jobs = _array(group.jobs, _job)
-    return _GROUP[0] + jobs + _GROUP[1] + _GROUP_OPTS[0] + _text(group.opts.id)
+    return _GROUP[0] + jobs + _GROUP[1] + _GROUP_OPTS[0] + text(group.opts.id)
 
 
 def _states(states: dict[str, str]) -> bytes:
     if not states:
-        return _NIL if isinstance(states, NilMap) else b"\x80"
+        return NIL if isinstance(states, NilMap) else b"\x80"
     size = len(states)
     head = bytes((0x80 | size,)) if size < 16 else _sized((0, 0xDE, 0xDF), size)
-    return head + b"".join(_text(job_id) + _text(status) for job_id, status in states.items())
+    return head + b"".join(text(job_id) + text(status) for job_id, status in states.items())
 
 
 def _group_message(message: GroupMessage) -> bytes:
     meta, key = message.meta, _GROUP_MESSAGE
-    head = key[0] + _text(meta.id) + key[1] + _text(meta.status)
+    head = key[0] + text(meta.id) + key[1] + text(meta.status)
     return head + key[2] + _states(meta.job_status) + key[3] + _group(message.group)
 
 
 def _chain_message(message: ChainMessage) -> bytes:
     meta, key = message.meta, _CHAIN_MESSAGE
-    head = key[0] + _text(meta.id) + key[1] + _text(meta.status)
-    return head + key[2] + _text(meta.job_id) + key[3] + _array(meta.prev_jobs, _text)
+    head = key[0] + text(meta.id) + key[1] + text(meta.status)
+    return head + key[2] + text(meta.job_id) + key[3] + _array(meta.prev_jobs, text)
 
 
 def _name(message: object) -> object:

@@ -61,9 +61,11 @@ def steps_of(request: object, keep: KeepOpts) -> Steps[Any]:
     """Look up how to perform a request; `Pause` and `Sweep` are the store's own."""
     steps = _TABLE[type(request)](request, keep)
     if isinstance(request, Submit) and request.pushes:
-        durability = strongest({push.durability for push in request.pushes})
+        first = request.pushes[0]
+        durability = first.durability
+        if len(request.pushes) > 1:
+            durability = strongest({push.durability for push in request.pushes})
         if durability != ACK:
-            first = request.pushes[0]
             key = queue_keys(first.queue).sync
             return confirmed(steps, durability, key=key, job_id=first.job_id)
     return steps
