@@ -136,6 +136,49 @@ def test_a_wrong_type_at_a_key_changes_nothing(
     assert refused, "no key of this script was looked at"
 
 
+CLASH = Push("tasqueue:ss:other", "clash", b"record", b"clash")
+"""A child in a queue whose key is the scheduled set of another child's queue."""
+
+
+def test_what_one_job_would_make_of_a_key_is_seen_before_anything_is_written(
+    driver: BlockingDriver, redis_client: Any
+) -> None:
+    register(driver)
+    redis_client.hset(HELD, "1:t", "a")
+    before = snapshot(redis_client)
+    clashing = done("1:t", pushes=[CHILD, LATE_CHILD, CLASH])
+    assert driver.run(settle(K, "w", [clashing], now_ns=7)) == [Answer.BAD_KEY]
+    assert snapshot(redis_client) == before
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        pytest.param(
+            [done("1:t", pushes=[CHILD, LATE_CHILD]), done("2:t", pushes=[CLASH])], id="finish"
+        ),
+        pytest.param(
+            [
+                Settlement("3:t", "child", b"r", again=CHILD),
+                Settlement("1:t", "late", b"r", again=LATE_CHILD),
+                Settlement("2:t", "clash", b"r", again=CLASH),
+            ],
+            id="retry",
+        ),
+    ],
+)
+def test_what_a_call_has_made_of_a_key_is_seen_by_its_later_jobs(
+    batch: list[Settlement], driver: BlockingDriver, redis_client: Any
+) -> None:
+    register(driver)
+    redis_client.hset(HELD, mapping={"1:t": "a", "2:t": "b", "3:t": "c"})
+    *good, bad = driver.run(settle(K, "w", batch, now_ns=7))
+    assert set(good) == {Answer.APPLIED}
+    assert bad == Answer.BAD_KEY
+    assert b"2:t" in redis_client.hkeys(HELD)
+    assert redis_client.lrange("other", 0, -1) == [b"child"], "each child once"
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_a_full_server_is_drained_and_takes_nothing_new(
     name: str, driver: BlockingDriver, redis_client: Any

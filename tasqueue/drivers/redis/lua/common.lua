@@ -4,16 +4,19 @@
 -- result), then mark as decided, and delete the token last.
 local RES, DAY = 'tq:res:', 86400
 
--- Asks whether a key has a type or is absent; one memory a call, so a batch asks each key once.
+-- Asks whether a key has a type or is absent; one memory a call, so a batch asks each key once. An
+-- absent key is taken for what the first who asks will make of it: a queue may have the name of
+-- another's scheduled set, and whoever asks for both must be told before either is written.
 local function types()
   local seen = {}
   return function(key, want)
     local kind = seen[key]
     if not kind then
       kind = redis.call('TYPE', key).ok
+      if kind == 'none' then kind = want end
       seen[key] = kind
     end
-    return kind == 'none' or kind == want
+    return kind == want
   end
 end
 
