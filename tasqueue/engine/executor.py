@@ -126,6 +126,8 @@ class Executor:
         payload = message.job.payload or b""
         if task.opts.processing_cb is not None:
             await _callback(task.opts.processing_cb, ctx)
+            if ctx.lease_lost:  # meanwhile: others may have the job, and a thread runs on
+                raise asyncio.CancelledError
         if task.is_async:
             result = task.handler(payload, ctx)
             if result is not None:

@@ -62,8 +62,8 @@ class Held:
     work: asyncio.Task[None] | None = None
     ctx: JobContext | None = None
     """Once the message is read and its task is known."""
-    awaited: bool = False
-    """Whether its handler runs on the event loop now, where it can be cancelled."""
+    stoppable: bool = True
+    """Whether cancelling it ends it: nothing of it has begun, or its handler runs on the loop."""
     sent_back: bool = False
     """Whether it went back for another program, which knows its task."""
 
@@ -103,7 +103,6 @@ class Processor:
             await self._unknown(held, message)
             return
         ctx = held.ctx = self._context(message)
-        held.awaited = task.is_async
         await self._known(held, message, task=task, ctx=ctx)
 
     async def bury(self, claim: Claim, reason: str) -> None:
@@ -127,10 +126,11 @@ class Processor:
         limit_ns = message.job.opts.timeout_ns
         notes = self._shared.notes
         notes.begun(self._queue, claim.token, limit_ns / NS_PER_S if limit_ns else None)
+        held.stoppable = task.is_async
         try:
             outcome = await self._shared.executor.attempt(task, message, ctx)
         finally:
-            held.awaited = False
+            held.stoppable = False
             notes.ended(claim.token)
         if message.meta.retried and message.job.on_success and isinstance(outcome, Succeeded):
             outcome = await self._with_earlier(message, outcome)

@@ -192,7 +192,7 @@ class Worker:
             held.cancel()
 
     def lose(self) -> None:
-        """Others may have this worker's jobs by now: claim nothing, cancel what can be cancelled.
+        """Others may have this worker's jobs by now: claim and begin nothing, cancel what can be.
 
         A handler in a thread runs on, and one that had returned is done: both are settled if the
         store finds them still mine. One in a process of its own is killed, and has no outcome.
@@ -201,9 +201,9 @@ class Worker:
         self._ready.clear()
         for held in list(self._held.values()):
             if held.ctx is not None and not held.ctx.lease_lost:
-                held.ctx.stop("its worker lost its lease", give_back=held.awaited, lost=True)
-                if held.awaited:
-                    held.cancel()
+                held.ctx.stop("its worker lost its lease", give_back=held.stoppable, lost=True)
+            if held.stoppable:
+                held.cancel()
 
     def regain(self) -> None:
         """Go on: what is still held is found by asking the store.
