@@ -15,6 +15,11 @@ def _pids(conn: Redis, gate: str) -> list[int]:
     return [int(pid) for pid in conn.lrange(f"{gate}:pids", 0, -1)]
 
 
+def _kill_the_process_of_run(run: int, conn: Redis, gate: str) -> None:
+    wait_until(lambda: len(_pids(conn, gate)) > run, f"run {run} of the job")
+    os.kill(_pids(conn, gate)[run], SIGKILL)
+
+
 def test_a_killed_child_loses_nothing_and_its_jobs_run_again_at_once(
     tmp_path: Path, redis_url: str, redis_client: Redis
 ) -> None:
@@ -33,6 +38,19 @@ def test_a_killed_child_loses_nothing_and_its_jobs_run_again_at_once(
         supervisor.signal(SIGTERM)
         assert supervisor.ended() == 0
     assert in_flight(redis_client) == []
+
+
+def test_an_innocent_job_whose_process_is_killed_by_hand_again_and_again_ends_well(
+    tmp_path: Path, redis_url: str, redis_client: Redis
+) -> None:
+    """The first kill makes it a suspect; the next three find it as the one job of its process."""
+    with App(redis_url) as app, worker(tmp_path, redis_url, "--processes", "1"):
+        job = app.using(queue="cli").send("wait", number=7, gate="gate")
+        for run in range(4):
+            _kill_the_process_of_run(run, redis_client, "gate")
+        redis_client.set("gate", 1)
+        assert job.get(timeout=25) == 7
+    assert redis_client.zcard("tq:dl:{cli}") == 0
 
 
 def test_the_children_of_a_killed_supervisor_end_and_another_worker_gets_their_jobs(

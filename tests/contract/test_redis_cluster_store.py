@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.ports import Answer, Claim, Push, Settlement, Submit, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore, store_at
 from tasqueue.drivers.redis.lease import RedisLease
@@ -52,7 +53,7 @@ async def _takes(lease: RedisLease, queue: str) -> list[Claim]:
 
 async def _dies(store: RedisStore, lease: RedisLease, begun: dict[str, list[str]]) -> None:
     def reap() -> None:
-        store.reaper().reap(lease.worker_id, QUEUES, begun)
+        store.reaper().reap(lease.worker_id, QUEUES, begun, blame=Blame.JOB)
         store.close()
 
     await asyncio.to_thread(reap)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.ports import Answer, Push, Settlement, Submit, Supervised, WorkerInfo
 from tasqueue.drivers.memory import MemoryStore
@@ -54,8 +55,8 @@ async def test_a_dead_child_gives_everything_back_at_once_and_only_once(
     await lease.claim(OTHER, 1)
     await worker.beat(lease)
     reaper = store.reaper()
-    assert reaper.reap(lease.worker_id, [Q, OTHER], {}) == 3
-    assert reaper.reap(lease.worker_id, [Q, OTHER], {}) == 0
+    assert reaper.reap(lease.worker_id, [Q, OTHER], {}, blame=Blame.NOBODY) == 3
+    assert reaper.reap(lease.worker_id, [Q, OTHER], {}, blame=Blame.NOBODY) == 0
     store.close()
     assert redis_client.lrange(Q, 0, -1) == [b"c", b"b", b"a"]
     assert redis_client.lrange(OTHER, 0, -1) == [b"x"]
@@ -71,7 +72,7 @@ async def test_what_a_doorbell_of_the_dead_took_after_a_peer_reaped_it_comes_bac
     await lease.end(Q)
     await submit(store, "a")
     redis_client.lmove(Q, K.landing(lease.worker_id), "RIGHT", "LEFT")
-    assert store.reaper().reap(lease.worker_id, [Q], {}) == 1
+    assert store.reaper().reap(lease.worker_id, [Q], {}, blame=Blame.NOBODY) == 1
     store.close()
     assert redis_client.lrange(Q, 0, -1) == [b"a"]
 
@@ -91,4 +92,4 @@ def test_a_server_that_is_away_is_an_error_to_try_again_after() -> None:
     with pytest.raises(BackendUnavailable):
         reaper.beat("w", [Q])
     with pytest.raises(BackendUnavailable):
-        reaper.reap("w", [Q], {Q: ["1:x"]})
+        reaper.reap("w", [Q], {Q: ["1:x"]}, blame=Blame.JOB)

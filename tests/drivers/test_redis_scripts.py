@@ -73,7 +73,7 @@ CALLS: dict[str, Callable[[], Command]] = {
     "reap": lambda: reap(K, "w", "exit"),
     "reap a child": lambda: reap(K, "w", "child", started=["1:t"]),
     "reap a lost host": lambda: reap(K, "w", "host", seen=b"1"),
-    "reap a suspect": lambda: reap(K, "v", "child", started=["s3:t"], alone=True),
+    "reap a suspect": lambda: reap(K, "v", "child", started=["s3:t"], points=4),
     "release": lambda: release(K, "w", ["1:t", "s2:t"]),
     "retry": lambda: retry(K, "w", [later()]),
     "retry later": lambda: retry(K, "w", [later(due=1)]),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.ports import Answer, Claim, Push, Settlement, Submit
 from tasqueue.drivers.redis import RedisStore, solitude
 from tasqueue.drivers.redis.keys import queue_keys
@@ -38,11 +39,18 @@ async def takes(lease: RedisLease, queue: str = Q, limit: int = 5) -> list[Claim
             return found
 
 
-async def dies(store: RedisStore, lease: RedisLease, *begun: Claim, queues: Any = (Q,)) -> None:
+async def dies(
+    store: RedisStore,
+    lease: RedisLease,
+    *begun: Claim,
+    queues: Any = (Q,),
+    blame: Blame = Blame.JOB,
+) -> None:
     """As the supervisor tells it."""
 
     def reap() -> None:
-        store.reaper().reap(lease.worker_id, queues, {Q: [claim.token for claim in begun]})
+        started = {Q: [claim.token for claim in begun]}
+        store.reaper().reap(lease.worker_id, queues, started, blame=blame)
         store.close()
 
     await asyncio.to_thread(reap)
@@ -67,7 +75,7 @@ async def test_a_child_that_was_killed_on_purpose_makes_nobody_suspect(
     for _ in range(20):
         lease = await worker()
         assert bodies(await takes(lease)) == [b"long"]
-        await dies(store, lease)
+        await dies(store, lease, blame=Blame.NOBODY)
     assert not redis_client.exists(K.suspects, K.charges, K.convicts)
 
 
@@ -234,6 +242,18 @@ async def test_three_lone_crashes_convict_and_the_next_worker_is_told_not_to_run
     assert redis_client.zrange(K.dead, 0, -1) == [b"poison"]
     assert redis_client.hvals(K.reasons) == [convict.convicted.encode()]
     assert not redis_client.hexists(K.charges, "c" + redis_client.hkeys(K.reasons)[0].decode())
+
+
+@pytest.mark.parametrize(("kills", "convicted"), [(11, False), (12, True)])
+async def test_a_suspect_survives_eleven_kills_that_anybody_may_have_sent(
+    store: RedisStore, worker: Workers, redis_client: Any, *, kills: int, convicted: bool
+) -> None:
+    await submit(store, "long")
+    for _ in range(1 + kills):  # the first one makes it a suspect
+        lease = await worker()
+        await dies(store, lease, *await takes(lease), blame=Blame.ANYBODY)
+    assert redis_client.llen(K.convicts) == convicted
+    assert redis_client.llen(K.suspects) == (not convicted)
 
 
 async def test_a_convict_that_its_worker_did_not_bury_is_told_again(

@@ -92,11 +92,14 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "a crash charges what had not begun": (
         "reap", "why == 'child' and begun[token]", "why == 'child'",
     ),
-    "a crash charges whatever the other queues held": (
-        "reap", "guilty and alone and 4", "guilty and 4",
+    "a lost host weighs like a crash": (
+        "reap", "tonumber(ARGV[4])", "ARGV[3] == 'host' and 4 or tonumber(ARGV[4])",
     ),
-    "a lost host weighs like a crash": ("reap", "and 1 or 0", "and 4 or 0"),
-    "a lost host weighs nothing": ("reap", "and 1 or 0", "and 0 or 0"),
+    "a lost host weighs nothing": ("reap", "why == 'host') and points", "false) and points"),
+    "a kill weighs like a crash": (
+        "reap", "tonumber(ARGV[4])", "ARGV[3] == 'child' and 4 or tonumber(ARGV[4])",
+    ),
+    "a kill weighs nothing": ("reap", "and points > 0", "and points ~= 1"),
     "a crash is forgiven": ("reap", "points) >= 12", "points) >= 16"),
     "a crash convicts too soon": ("reap", "points) >= 12", "points) >= 8"),
     "one lost host makes a suspect": ("reap", "1) >= 2) then", "1) >= 1) then"),

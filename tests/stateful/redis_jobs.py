@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.ports import Push, Settlement
 from tasqueue.drivers.redis.command import ask
 from tasqueue.drivers.redis.holding import release
@@ -209,7 +210,9 @@ class Jobs(Clients):
                 return True
         return False
 
-    def child_ends(self, w: str, begun: list[str], *, beside: bool = False) -> None:
+    def child_ends(
+        self, w: str, begun: list[str], *, beside: bool = False, blame: Blame = Blame.JOB
+    ) -> None:
         """The supervisor's waitpid returns; it knows what had begun, and starts another child.
 
         ``beside``: it held a job of another queue too.
@@ -220,10 +223,10 @@ class Jobs(Clients):
         if beside:
             self.client.hset(other.held(old), "1:n", "another job")
         for _ in range(2):
-            self.run(_reap(old, [Q, "other"], {Q: begun}))
+            self.run(_reap(old, [Q, "other"], {Q: begun}, blame=blame))
         assert self.client.lrange("other", 0, -1) == [b"another job"] * beside
         self.client.delete("other", other.tombs)
-        self.given_back(old, "child" if there else "", begun, lone=not beside)
+        self.given_back(old, "child" if there else "", begun, lone=not beside, blame=blame)
         self.held = {key: raw for key, raw in self.held.items() if key[0] != old}
         self.starts_anew(w)
 

@@ -8,6 +8,7 @@ the commands are the real ones, on a real Valkey; the messages are real wire mes
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.ports import Push
 from tasqueue.drivers.redis.command import ask
 from tasqueue.drivers.redis.request import KeepOpts
@@ -35,11 +36,14 @@ class QueueMachine(Jobs):
         share=st.integers(0, 3),
         how=st.sampled_from(["child", "host", "child with another queue"]),
         crowd=st.booleans(),
+        blame=st.sampled_from(Blame),
     )
     def killed_again_and_again(
-        self, *, w: str, limit: int, times: int, share: int, how: str, crowd: bool
+        self, *, w: str, limit: int, times: int, share: int, how: str, crowd: bool, blame: Blame
     ) -> None:
         """From outside: the child, or the whole host; some of its jobs had begun.
+
+        ``blame``: what the end of the child looks like.
 
         ``crowd``: a job came in beside, which no claim of ours allows with a suspect.
         """
@@ -50,7 +54,7 @@ class QueueMachine(Jobs):
                 return
             if crowd:
                 self.slips_in(worker)
-            elif not self.may_end(worker, how.split(maxsplit=1)[0]):
+            elif not self.may_end(worker, Blame.ANYBODY if how == "host" else blame):
                 return
             if how == "host":
                 seen = self.client.hget(K.beats, worker)
@@ -60,7 +64,7 @@ class QueueMachine(Jobs):
                 self.starts_anew(w)
             else:
                 begun = [token for _, token in self.jobs_of(worker)][:share]
-                self.child_ends(w, begun, beside=how != "child")
+                self.child_ends(w, begun, beside=how != "child", blame=blame)
 
     def slips_in(self, worker: str) -> None:
         job_id = f"j{self.tick()}"
@@ -76,7 +80,7 @@ class QueueMachine(Jobs):
         seen = self.client.hget(K.beats, worker) or b"none"
         if stale:
             self.beat_as(worker)
-        elif not self.may_end(worker, "host"):
+        elif not self.may_end(worker):
             return
         (back,) = self.run(ask(reap(K, worker, "host", seen=seen)))
         assert (back >= 0) == (seen != b"none" and not stale), "reaped although it had beaten"
@@ -109,7 +113,7 @@ class QueueMachine(Jobs):
     @rule(beats=st.integers(1, 3))
     def rescue(self, *, beats: int) -> None:
         """What each worker does for the others every few seconds, with its real steps."""
-        if not all(self.may_end(worker, "host") for worker in {key[0] for key in self.own}):
+        if not all(self.may_end(worker) for worker in {key[0] for key in self.own}):
             return
         self.my_beats += beats
         upkeep = Upkeep.__new__(Upkeep)

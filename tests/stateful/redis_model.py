@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.ports import Answer, Push, Settlement
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Steps, ask, call
@@ -120,7 +121,13 @@ class QueueModel(RuleBasedStateMachine):
         return [key for key in self.own if key[0] == worker]
 
     def given_back(
-        self, worker: str, why: str = "", begun: Sequence[str] = (), *, lone: bool = True
+        self,
+        worker: str,
+        why: str = "",
+        begun: Sequence[str] = (),
+        *,
+        lone: bool = True,
+        blame: Blame = Blame.JOB,
     ) -> None:
         """Every job goes back to where it came from, or is a suspect now, or convicted."""
         jobs = self.jobs_of(worker)
@@ -131,8 +138,9 @@ class QueueModel(RuleBasedStateMachine):
                 self.convicts[raw] += 1
             elif kind == "s":
                 lone = lone and len(jobs) == 1
-                self.points[raw] += 4 if lone and guilty else lone and why == "host"
-                condemned = lone and (guilty or why == "host") and self.points[raw] >= 12
+                self.points[raw] += blame if lone and guilty else lone and why == "host"
+                charged = lone and (why == "host" or (guilty and bool(blame)))
+                condemned = charged and self.points[raw] >= 12
                 assert not condemned or self.facts(raw).task == "poison", "an innocent"
                 (self.convicts if condemned else self.suspects)[raw] += 1
             else:
@@ -140,18 +148,17 @@ class QueueModel(RuleBasedStateMachine):
                 if guilty or (why == "host" and self.losses[raw] >= 2):
                     self.suspects[raw] += 1
 
-    def may_end(self, worker: str, why: str) -> bool:
-        """Whether a kill from outside would not convict an innocent.
+    def may_end(self, worker: str, blame: Blame = Blame.ANYBODY) -> bool:
+        """Whether an end from outside would not convict an innocent.
 
-        A kill of what holds a lone suspect cannot be told from its own crash: two of a child, or
-        eleven of a host, are what an innocent survives.
+        It may look like the doing of what ran alone: two that seem its own, or eleven that
+        anybody may have brought about, are what an innocent survives.
         """
         jobs = self.jobs_of(worker)
         if len(jobs) != 1 or jobs[0][1][0] != "s":
             return True
         raw = self.own[jobs[0]]
-        weight = {"child": 4, "host": 1}[why]
-        return self.facts(raw).task == "poison" or self.points[raw] + weight < 12
+        return self.facts(raw).task == "poison" or self.points[raw] + blame < 12
 
     def registered(self, worker: str) -> bool:
         return bool(self.client.hexists(K.beats, worker))

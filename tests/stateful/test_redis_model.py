@@ -26,7 +26,7 @@ MUTANT = os.environ.get("TASQUEUE_MUTANT", "")
 def reap_with_a_fault(sound: Callable[..., Command], *args: Any, **kwargs: Any) -> Command:
     """A supervisor that tells the server something wrong."""
     if MUTANT == "the supervisor takes every job for a lone one":
-        kwargs["alone"] = True
+        kwargs["points"] = 4
     else:
         kwargs["started"] = ()
     return sound(*args, **kwargs)

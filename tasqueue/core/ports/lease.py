@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from tasqueue.core.blame import Blame
     from tasqueue.core.ports.settlement import Answer, Claim, Mark, Settlement
 
 
@@ -73,12 +74,18 @@ class Reaper(Protocol):
         ...
 
     def reap(
-        self, worker_id: str, queues: Sequence[str], started: Mapping[str, Sequence[str]]
+        self,
+        worker_id: str,
+        queues: Sequence[str],
+        started: Mapping[str, Sequence[str]],
+        *,
+        blame: Blame,
     ) -> int:
         """Give the jobs of a child that has ended back; returns how many.
 
         ``started``: queue → tokens of the jobs it had begun and not ended, any of which may have
-        been what killed it. Leave it empty for a child that was killed on purpose.
+        been what ended it. Leave it empty where nobody is to blame. ``blame``: what one that is a
+        suspect already is charged with, if it was the one job that the child held.
         """
         ...
 

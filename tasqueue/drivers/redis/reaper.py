@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tasqueue.core.blame import Blame
 from tasqueue.drivers.redis.command import Steps, ask, call, command, text
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.upkeep import reap
@@ -26,21 +27,27 @@ class RedisReaper:
         return 0 not in self._driver.run(ask(*beats))
 
     def reap(
-        self, worker_id: str, queues: Sequence[str], started: Mapping[str, Sequence[str]]
+        self,
+        worker_id: str,
+        queues: Sequence[str],
+        started: Mapping[str, Sequence[str]],
+        *,
+        blame: Blame,
     ) -> int:
         """Give the jobs of a child that has ended back; returns how many. Safe to repeat."""
-        return self._driver.run(_reap(worker_id, queues, started))
+        return self._driver.run(_reap(worker_id, queues, started, blame=blame))
 
 
 def _reap(
-    worker_id: str, queues: Sequence[str], started: Mapping[str, Sequence[str]]
+    worker_id: str, queues: Sequence[str], started: Mapping[str, Sequence[str]], *, blame: Blame
 ) -> Steps[int]:
     keys = [queue_keys(queue) for queue in queues]
     held = yield from ask(*[command("HKEYS", k.held(worker_id)) for k in keys])
     tokens = [text(token) for some in held for token in some]
     alone = len(tokens) == 1 and tokens == [token for some in started.values() for token in some]
+    points = blame if alone else Blame.NOBODY
     ends = [
-        reap(k, worker_id, "child", started=started.get(k.queue, ()), alone=alone) for k in keys
+        reap(k, worker_id, "child", started=started.get(k.queue, ()), points=points) for k in keys
     ]
     # A peer may have been faster, before a doorbell that was still blocked on the server rang.
     rest = [reap(k, worker_id, "orphan") for k in keys]

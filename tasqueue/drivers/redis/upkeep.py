@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tasqueue.core.blame import Blame
 from tasqueue.drivers.redis.command import (
     MAX_BYTES,
     MAX_ITEMS,
@@ -99,18 +100,20 @@ def reap(
     *,
     seen: bytes = b"",
     started: Sequence[str] = (),
-    alone: bool = False,
+    points: int = 0,
 ) -> Command:
     """Build the call of REAP; ``why`` is ``exit``, ``host``, ``child`` or ``orphan``.
 
-    ``seen`` is for ``host``; ``started`` (what it had begun) and ``alone`` (that was the one job
-    that it held) are for ``child``.
+    ``seen`` is for ``host``; ``started`` (what it had begun) and ``points`` (what a suspect is
+    charged with, if that was the one job that it held) are for ``child``.
     """
+    if why == "host":
+        points = Blame.ANYBODY
     names = (
         keys.queue, keys.beats, keys.workers, keys.held(worker_id), keys.landing(worker_id),
         keys.tombs, keys.charges, keys.suspects, keys.convicts,
     )  # fmt: skip
-    return call("reap", names, (worker_id, seen, why, int(alone), *started))
+    return call("reap", names, (worker_id, seen, why, int(points), *started))
 
 
 def _left(keys: QueueKeys, worker_id: str) -> Command:

@@ -37,9 +37,11 @@ class Child:
         self.hello: Hello | None = None
         """What the process says of itself; None until it has loaded its app."""
         self.ordered: bool = False
-        """It was told to stop."""
-        self.killed_for: list[ledger.Begun] | None = None
-        """It was killed: for the sake of these jobs, whose time was over; None if it was not."""
+        """It was told to stop, or to make room for another."""
+        self.leaving: bool = False
+        """It was told to stop for good: it may be killed any time, by whoever stops us all."""
+        self.killed_for: list[ledger.Begun] = []
+        """It was killed for the sake of these jobs, whose time was over."""
 
     @classmethod
     async def started(cls, command: Callable[[int, int], Sequence[str]]) -> Child:
@@ -105,15 +107,16 @@ class Child:
     def order(self, order: Order) -> None:
         """Tell it to stop. One that has not greeted yet holds nothing: it is ended at once."""
         self.ordered = True
+        self.leaving = self.leaving or order is not Order.RETIRE
         if self.hello is None:
-            self.kill([])
+            self.kill()
         else:
             self._writer.write(order.value)
 
-    def kill(self, blamed: list[ledger.Begun]) -> None:
-        """End it at once."""
+    def kill(self, late: Sequence[ledger.Begun] = ()) -> None:
+        """End it at once; for the sake of jobs that run on after their time, if there are any."""
         if self.alive:
-            self.killed_for = blamed
+            self.killed_for = list(late)
             os.kill(self.pid, signal.SIGKILL)
 
     def rss_mib(self) -> float:

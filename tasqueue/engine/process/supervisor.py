@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from tasqueue.core.blame import Blame, blame
 from tasqueue.core.errors import BackendError
 from tasqueue.core.limits import GRACE, LEASE
 from tasqueue.core.ports import Reaper
@@ -173,25 +175,26 @@ class Supervisor:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             text = "worker process %d %s, with %d jobs running"
             LOGGER.error(text, child.pid, how, len(page.begun))
-        begun = page.begun if child.killed_for is None else child.killed_for
+        whose = blame(code, overtime=bool(child.killed_for), leaving=child.leaving)
         started: dict[str, list[str]] = {}
-        for job in begun:
+        for job in (child.killed_for or page.begun) if whose else ():
             started.setdefault(job.queue, []).append(job.token)
-        task = asyncio.create_task(self._reap(page.worker_id, hello, started))
+        task = asyncio.create_task(self._reap(page.worker_id, hello, started, whose=whose))
         self._reaps.add(task)
         task.add_done_callback(self._reaps.discard)
 
-    async def _reap(self, worker_id: str, hello: Hello, started: dict[str, list[str]]) -> None:
+    async def _reap(
+        self, worker_id: str, hello: Hello, started: dict[str, list[str]], *, whose: Blame
+    ) -> None:
         loop, reaper = asyncio.get_running_loop(), self._reaper
         if reaper is None or not worker_id:
             return
+        reap = partial(reaper.reap, worker_id, hello.queues, started, blame=whose)
         give_up_at: float | None = None
         level = logging.WARNING
         while True:
             try:
-                given = await loop.run_in_executor(
-                    self._reaping, reaper.reap, worker_id, hello.queues, started
-                )
+                given = await loop.run_in_executor(self._reaping, reap)
             except BackendError as error:
                 LOGGER.log(level, "the jobs of worker %s wait: %s", worker_id, error)
                 level = logging.DEBUG
@@ -232,7 +235,7 @@ class Supervisor:
         for child in tuple(self._children):
             if now > self._until:
                 LOGGER.error("worker process %d does not end: it is killed", child.pid)
-                child.kill([])
+                child.kill()
             else:
                 self._look_at(child, now)
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.errors import BackendUnavailable
-from tasqueue.engine.process import UNFINISHED, Limits, Supervisor
+from tasqueue.engine.process import UNFINISHED, Limits, Order, Supervisor
+from tasqueue.engine.process.child import Child
 
 CHILD = """
 import os, signal, sys
@@ -34,6 +36,7 @@ class FakeReaper:
         self.deaf = 0
         self.beaten: set[str] = set()
         self.reaped: list[tuple[str, tuple[str, ...], dict[str, list[str]]]] = []
+        self.blames: list[Blame] = []
 
     def beat(self, worker_id: str, queues: Sequence[str]) -> bool:
         if self.deaf:
@@ -43,12 +46,18 @@ class FakeReaper:
         return True
 
     def reap(
-        self, worker_id: str, queues: Sequence[str], started: Mapping[str, Sequence[str]]
+        self,
+        worker_id: str,
+        queues: Sequence[str],
+        started: Mapping[str, Sequence[str]],
+        *,
+        blame: Blame,
     ) -> int:
         self.failures -= 1
         if self.failures >= 0:
             raise BackendUnavailable("out of reach")
         self.reaped.append((worker_id, tuple(queues), {q: list(t) for q, t in started.items()}))
+        self.blames.append(blame)
         return 2
 
 
@@ -75,9 +84,11 @@ class Run:
             pids = {int(name.removeprefix("worker-")) for name in self.reaper.beaten} - {besides}
         return pids.pop()
 
-    async def killed(self, pid: int) -> None:
-        (child,) = [child for child in self.supervisor._children if child.pid == pid]
-        child._process.kill()
+    def child(self, pid: int) -> Child:
+        return next(child for child in self.supervisor._children if child.pid == pid)
+
+    async def killed(self, pid: int, number: int = signal.SIGKILL) -> None:
+        self.child(pid)._process.send_signal(number)
 
     async def stopped(self) -> int:
         self.supervisor.stop()
@@ -105,8 +116,47 @@ async def test_a_child_that_ends_well_is_reaped_too_since_a_job_may_have_ended_i
     """Whether it signed off is for the store to say: a job that calls `os._exit(0)` did not."""
     run = Run(FakeReaper())
     pid = await run.pid()
-    assert await run.stopped() == 0
+    run.child(pid).order(Order.RETIRE)
+    await _until(lambda: run.reaper.reaped)
     assert run.reaper.reaped == [(f"worker-{pid}", ("a", "b"), {"a": ["1:x"], "b": ["2:x"]})]
+    assert run.reaper.blames == [Blame.JOB]
+    assert await run.stopped() == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "whose"), [(signal.SIGKILL, Blame.ANYBODY), (signal.SIGSEGV, Blame.JOB)]
+)
+async def test_the_signal_that_ended_a_child_says_who_may_be_to_blame(
+    number: int, whose: Blame
+) -> None:
+    run = Run(FakeReaper())
+    await run.killed(await run.pid(), number)
+    await _until(lambda: run.reaper.reaped)
+    assert run.reaper.blames == [whose]
+    assert await run.stopped() == 0
+
+
+async def test_a_child_that_makes_room_for_another_is_none_that_was_told_to_stop() -> None:
+    """It has grown too large, say, and grows on until the kernel kills it."""
+    run = Run(FakeReaper(), obey=DEAF)
+    pid = await run.pid()
+    run.child(pid).order(Order.RETIRE)
+    await run.killed(pid)
+    await _until(lambda: run.reaper.reaped)
+    assert run.reaper.blames == [Blame.ANYBODY]
+    await run.killed(await run.pid(besides=pid))
+    run.supervisor.stop()
+    await run.ending
+
+
+async def test_what_a_child_ran_that_was_told_to_stop_is_no_suspect_however_it_ends() -> None:
+    run = Run(FakeReaper(), obey=DEAF, grace=600)
+    pid = await run.pid()
+    run.supervisor.stop()
+    await run.killed(pid)
+    assert await run.ending == 0
+    assert run.reaper.reaped == [(f"worker-{pid}", ("a", "b"), {})]
+    assert run.reaper.blames == [Blame.NOBODY]
 
 
 async def test_the_jobs_of_a_dead_child_wait_for_a_store_that_is_away() -> None:

@@ -2,16 +2,16 @@
 -- and set on the beat counter, so nobody who beat since is reaped; the tombstone lets the landing
 -- be swept again, since a doorbell that was still blocked may ring after this. What a child had
 -- begun when it died is a suspect, and so is what was held on two lost hosts; only a suspect that
--- was the one job of its process is charged, 4 for a child's death and 1 for a lost host, and
--- convicted at 12: a crowd proves nothing.
--- KEYS queue hb wk if ld tb cr su cv   ARGV wid seen why alone('1') begun tokens …
+-- was the one job of its process is charged, and convicted at 12 points: a crowd proves nothing.
+-- KEYS queue hb wk if ld tb cr su cv   ARGV wid seen why points begun tokens …
 --   why 'exit' (the worker itself, in good order), 'host' (its lease is over, or its process is
 --   gone), 'child' (its supervisor saw it end: no beat can follow), 'orphan' (a tombstone, or no
 --   beats: the worker must be absent).
---   seen: the counter that was seen, for 'host'. alone: its process held one job, on all queues.
+--   seen: the counter that was seen, for 'host'. points: what a suspect is charged with if it was
+--   the one job; 0 too if the process held jobs of other queues, which this call cannot see.
 -- Reply: -1 not reaped, else how many jobs it held.
 local Q, hb, wk, inflight, ld, tb, cr, su, cv = unpack(KEYS)
-local wid, seen, why, alone = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
+local wid, seen, why, points = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local is = types()
 if not (is(Q, 'list') and is(hb, 'hash') and is(wk, 'hash') and is(inflight, 'hash')
     and is(ld, 'list') and is(tb, 'zset') and is(cr, 'hash') and is(su, 'list')
@@ -33,8 +33,8 @@ for i = 1, #flat, 2 do
 end
 table.sort(jobs, function(x, y) return x[1] > y[1] or (x[1] == y[1] and x[3] > y[3]) end)
 
-local function charge(field, points)
-  local sum = (tonumber(redis.call('HGET', cr, field)) or 0) + points
+local function charge(field, more)
+  local sum = (tonumber(redis.call('HGET', cr, field)) or 0) + more
   redis.call('HSET', cr, field, string.format('%.0f', sum))
   redis.call('EXPIRE', cr, 7 * DAY)
   return sum
@@ -45,8 +45,8 @@ local function put_back(token, raw)
   local kind = string.sub(token, 1, 1)
   local guilty = why == 'child' and begun[token]
   if kind == 's' and #jobs == 1 then
-    local points = guilty and alone and 4 or why == 'host' and 1 or 0
-    if points > 0 and charge('c' .. redis.sha1hex(raw), points) >= 12 then
+    local charged = (guilty or why == 'host') and points > 0
+    if charged and charge('c' .. redis.sha1hex(raw), points) >= 12 then
       return redis.call('RPUSH', cv, raw)
     end
   elseif kind ~= 's' and kind ~= 'c' then
