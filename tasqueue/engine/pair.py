@@ -15,6 +15,7 @@ from tasqueue.core.ports import (
     Mark,
     Parked,
     Pending,
+    Placed,
     Request,
     Results,
     Settlement,
@@ -51,8 +52,14 @@ async def join(broker: Broker, results: Results) -> Store:
 
 
 async def _are_one(left: Store, right: Store) -> bool:
-    """Whether both are the same server. One that restarts meanwhile has a new identity after."""
+    """Whether both are the same store: by what they were given, or else by who answers.
+
+    One that restarts meanwhile has a new identity after. In a failover the two may even speak to
+    two servers, both of which say that they are the primary: who was given the same place is one.
+    """
     before = await left.identity()
+    if isinstance(left, Placed) and left.shares_place(right):
+        return True
     while True:
         other, after = await right.identity(), await left.identity()
         if before == after:

@@ -37,6 +37,39 @@ def test_a_url_is_read(url: str, kind: str, options: dict[str, Any], shown: str)
     address.async_wire()
 
 
+SAME = [
+    ("redis://h", "redis://u:p@h:6379/0"),
+    ("redis://h/2", "valkey://h?db=2"),
+    ("unix:///tmp/s?db=1", "unix:///tmp/s?db=1"),
+    ("redis+sentinel://a,b/main", "redis+sentinel://c,b:26379/main/0"),
+    ("redis+cluster://a,b", "redis+cluster://b:6379,c"),
+]
+OTHER = [
+    ("redis://h", "redis://i"),
+    ("redis://h", "redis://h:1"),
+    ("redis://h", "redis://h/1"),
+    ("redis://h", "redis+cluster://h"),
+    ("unix:///tmp/s", "unix:///tmp/t"),
+    ("unix:///tmp/s", "unix:///tmp/s?db=1"),
+    ("redis+sentinel://a,b/main", "redis+sentinel://a,b/other"),
+    ("redis+sentinel://a,b/main/0", "redis+sentinel://a,b/main/1"),
+    ("redis+sentinel://a/main", "redis+sentinel://b/main"),
+    ("redis+sentinel://h:1/main", "redis://h:1"),
+    ("redis+cluster://a", "redis+cluster://b"),
+]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"), [(*pair, True) for pair in SAME] + [(*pair, False) for pair in OTHER]
+)
+def test_two_addresses_that_name_one_thing_in_common_are_of_the_same_database(
+    left: str, right: str, *, same: bool
+) -> None:
+    one, two = Address.from_url(left), Address.from_url(right)
+    assert one.meets(two) is same
+    assert two.meets(one) is same
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from tasqueue import App
+from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.ports import Read, Write
 from tasqueue.drivers.redis import Address, RedisStore
 from tasqueue.drivers.redis.sentinel import Sentinels
+from tasqueue.engine.pair import join
+from tasqueue.results.redis_results import RedisResults
 from tests.drivers.fleet import Fleet, fleet, until
 from tests.servers import Sentinel, Valkey, sentinel, valkey
 
@@ -60,6 +63,22 @@ async def test_the_primary_is_found_and_is_the_same_store_as_by_its_own_address(
     for one in (store, own):
         await one.aclose()
         one.close()
+
+
+async def test_broker_and_results_are_one_store_while_one_still_speaks_to_the_old_primary(
+    watched: Watched,
+) -> None:
+    """For some seconds after a failover the old primary does not know of it: it answers as one."""
+    await has_a_replica(watched)
+    broker, results = RedisBroker.from_url(watched.url), RedisResults.from_url(watched.url)
+    assert await broker.get_pending("q") == []
+    with watched.sentinel.client() as client:
+        tell: Any = client.execute_command
+        assert tell("SENTINEL", "FAILOVER", "main") == b"OK"
+    await until(lambda: watched.sentinel.knows()["port"] == str(watched.replica.port), "a failover")
+    assert await join(broker, results) is results.store
+    await broker.close()
+    await results.close()
 
 
 async def test_a_worker_goes_on_when_its_primary_is_killed(watched: Watched) -> None:

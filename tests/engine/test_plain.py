@@ -433,6 +433,29 @@ async def test_a_server_that_restarts_while_it_is_asked_is_still_one_store(
     assert (await join(broker, results) is results.store) is one
 
 
+class Somewhere(Restarting):
+    """One of two faces that were given a place, where one server or another answers."""
+
+    def __init__(self, runs: list[str], place: str) -> None:
+        super().__init__(runs)
+        self._place = place
+
+    def shares_place(self, other: object) -> bool:
+        return isinstance(other, Somewhere) and self._place == other._place
+
+
+@pytest.mark.parametrize(
+    ("place", "right", "one"),
+    [("main", "old", True), ("main", "new", True), ("other", "new", False), ("other", "old", True)],
+)
+async def test_who_was_given_the_same_place_is_one_store_whichever_server_answers(
+    place: str, right: str, *, one: bool
+) -> None:
+    broker = MemoryBroker(Somewhere(["old", "old"], "main"))
+    results = MemoryResults(Somewhere([right], place))
+    assert (await join(broker, results) is results.store) is one
+
+
 @pytest.mark.parametrize("kind", ["memory", "redis"])
 async def test_a_push_that_is_sent_again_counts_once_in_a_pair(kind: str, redis_url: str) -> None:
     broker: Any = MemoryBroker() if kind == "memory" else RedisBroker.from_url(redis_url)

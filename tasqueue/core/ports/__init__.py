@@ -35,12 +35,12 @@ from tasqueue.core.ports.request import (
     Write,
 )
 from tasqueue.core.ports.settlement import Answer, Claim, Mark, Settlement, WorkerInfo
-from tasqueue.core.ports.store import Advising, BlockingStore, Store, Stored, Supervised
+from tasqueue.core.ports.store import Advising, BlockingStore, Placed, Store, Stored, Supervised
 
 __all__ = [
     "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Advising", "Answer", "BlockingStore", "Broker", "Claim",
     "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Lost", "Mark",
-    "OpenGroup", "Parked", "Pause", "Pending", "PendingPage", "Push", "PutTask", "Read", "Reaper",
-    "Request", "Results", "Settlement", "Store", "Stored", "Submit", "Supervised", "Sweep",
-    "Tasks", "Upkeep", "WorkerInfo", "Workers", "Write",
+    "OpenGroup", "Parked", "Pause", "Pending", "PendingPage", "Placed", "Push", "PutTask", "Read",
+    "Reaper", "Request", "Results", "Settlement", "Store", "Stored", "Submit", "Supervised",
+    "Sweep", "Tasks", "Upkeep", "WorkerInfo", "Workers", "Write",
 ]  # fmt: skip

@@ -62,6 +62,18 @@ class Supervised(Protocol):
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """A store that may know without asking that another one is the same."""
+
+    def shares_place(self, other: object) -> bool:
+        """Whether both were given the same place, whichever server answers there now.
+
+        False is no answer: one place may have two names.
+        """
+        ...
+
+
+@runtime_checkable
 class Advising(Protocol):
     """A store that knows which of its own settings endanger jobs."""
 

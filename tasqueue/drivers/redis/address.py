@@ -78,6 +78,23 @@ class Address:
         """The number of the database."""
         return int(self.options.get("db", 0))
 
+    def meets(self, other: Address) -> bool:
+        """Whether both name the same database, by what is written down alone.
+
+        One sentinel, or one server of a cluster, that both name is enough: it knows one primary
+        by a name, and is in one cluster. False may mean that the same one is written differently.
+        """
+        return not self._names().isdisjoint(other._names())
+
+    def _names(self) -> set[tuple[str | Host, str, int]]:
+        """All that name the database, each by itself."""
+        if self.sentinels is not None:
+            return {(host, self.sentinels.service, self.db) for host in self.sentinels.hosts}
+        if self.nodes:
+            return {(host, "cluster", 0) for host in self.nodes}
+        own = (str(self.options.get("host", "localhost")), int(self.options.get("port", 6379)))
+        return {(str(self.options.get("path", "")) or own, "", self.db)}
+
     def node(self, host: Host) -> Address:
         """One server of a cluster, with the same rights."""
         options = {**self.options, "host": host[0], "port": host[1]}

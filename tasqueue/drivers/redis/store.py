@@ -105,6 +105,10 @@ class RedisStore:
         (info,) = await self._async.run(asked, patience=_READING)
         return f"redis {info}/{self.address.db}"
 
+    def shares_place(self, other: object) -> bool:
+        """Whether both have an address of the same database, whichever server has it now."""
+        return isinstance(other, RedisStore) and self.address.meets(other.address)
+
     async def advice(self) -> list[str]:
         """What of the server's settings endangers jobs; nothing that this user may not see."""
         lines = await self._async.run(examine(self.address.shown), patience=_READING)
