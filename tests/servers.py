@@ -194,6 +194,13 @@ def valkey_server() -> Iterator[Valkey]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def other_server() -> Iterator[Valkey]:
+    """A second Valkey, for pairs of stores; a test empties it before it uses it."""
+    with valkey() as server:
+        yield server
+
+
 @pytest.fixture
 def redis_url(valkey_server: Valkey) -> Iterator[str]:
     """The URL of an empty database."""

@@ -43,6 +43,7 @@ def settlement(
         once=once,
         result=decision.result,
         dead=claim.convicted,
+        closes=lifecycle.closes(message.job),
     )
     if isinstance(decision, Finish):
         successful = decision.record.status == JobStatus.SUCCESSFUL
@@ -50,7 +51,6 @@ def settlement(
         made.pushes = [push(entry, now_ns) for entry in decision.released]
         made.ttl_ms = ttl_ms
         made.member = lifecycle.membership(message.job)
-        made.closes = lifecycle.closes(message.job)
     else:
         # It came out of the queue: a Go producer, who knows no limit, may have put it there.
         back = push(decision.entry, now_ns, limit=MAX_DECODE)

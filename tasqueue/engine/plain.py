@@ -75,6 +75,8 @@ class PlainBroker:
                 return False
             case Workers():
                 return []
+            case PutTask():
+                return None  # it tells nobody of them: see `_Upkeep.known_elsewhere`
             case _:
                 name = type(self._broker).__name__
                 raise Unsupported(f"{name} cannot do {type(request).__name__}")

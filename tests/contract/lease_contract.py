@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tasqueue.core.ports import (
     Answer,
     Claim,
@@ -119,6 +121,19 @@ class LeaseContract:
         names = ["a", "job:msg:a", "job:msg:child"]
         assert await store.perform(Read(names)) == [b"result", b"ended", b"queued"]
         assert await waiting(store) == [b"child"]
+        await lease.end(Q)
+
+    @pytest.mark.parametrize("call", ["", "a token"])
+    async def test_a_repeated_call_leaves_the_record_of_a_job_that_has_ended(
+        self, store: Any, call: str
+    ) -> None:
+        lease = await registered(store)
+        push = Push(Q, "a", b"queued", b"a", call=call)
+        await store.perform(Submit([push]))
+        (claim,) = await lease.claim(Q, 1)
+        assert await lease.settle(Q, [settled(claim)]) == [Answer.APPLIED]
+        assert await store.perform(Submit([push], again=True)) == [False]
+        assert await store.perform(Read(["job:msg:a"])) == [b"ended"]
         await lease.end(Q)
 
     async def test_copies_of_a_message_are_decided_once(self, store: Any) -> None:

@@ -492,6 +492,29 @@ async def test_a_settlement_that_is_sent_again_releases_its_jobs_once() -> None:
     assert await broker.get_pending(Q) == [b"child"]
 
 
+async def test_a_settlement_that_is_sent_again_keeps_the_record_of_one_that_ended() -> None:
+    class Failing(ToyResults):
+        async def set_success(self, job_id: str) -> None:
+            if job_id == "a" and not self.data["job:msg:b"].endswith(b"ended"):
+                raise BackendUnavailable("on command")
+            await super().set_success(job_id)
+
+    results = Failing()
+    store = await join(MemoryBroker(), results)
+    await store.perform(Submit([Push(Q, "a", b"record", b"parent")]))
+    lease = store.lease(WorkerInfo(queues=(Q,)))
+    (claim,) = await lease.claim(Q, 1)
+    child = Push(Q, "b", b"record", b"child")
+    made = Settlement(claim.token, "a", b"ended", listing="success", pushes=[child])
+    with pytest.raises(BackendUnavailable):
+        await lease.settle(Q, [made])
+    (claim,) = await lease.claim(Q, 1)
+    end = Settlement(claim.token, "b", b"child has ended", listing="success")
+    assert await lease.settle(Q, [end]) == [Answer.APPLIED]
+    assert await lease.settle(Q, [made]) == [Answer.APPLIED]
+    assert results.data == {"job:msg:a": b"ended", "job:msg:b": b"child has ended"}
+
+
 async def test_a_pair_marks_only_what_is_still_held() -> None:
     results = ToyResults()
     store = await join(MemoryBroker(), results)

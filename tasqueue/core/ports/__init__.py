@@ -15,6 +15,7 @@ from tasqueue.core.ports.request import (
     CHAIN_KEY,
     GROUP_KEY,
     JOB_KEY,
+    Decided,
     Forget,
     GroupResults,
     Listing,
@@ -31,6 +32,8 @@ from tasqueue.core.ports.request import (
     Submit,
     Sweep,
     Tasks,
+    TellEnd,
+    Withdraw,
     Workers,
     Write,
 )
@@ -39,8 +42,8 @@ from tasqueue.core.ports.store import Advising, BlockingStore, Placed, Store, St
 
 __all__ = [
     "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Advising", "Answer", "BlockingStore", "Broker", "Claim",
-    "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Lost", "Mark",
+    "Decided", "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Lost", "Mark",
     "OpenGroup", "Parked", "Pause", "Pending", "PendingPage", "Placed", "Push", "PutTask", "Read",
     "Reaper", "Request", "Results", "Settlement", "Store", "Stored", "Submit", "Supervised",
-    "Sweep", "Tasks", "Upkeep", "WorkerInfo", "Workers", "Write",
+    "Sweep", "Tasks", "TellEnd", "Upkeep", "Withdraw", "WorkerInfo", "Workers", "Write",
 ]  # fmt: skip

@@ -188,6 +188,40 @@ class Sweep:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Whether messages are decided, by the sha1 of their bytes. Answered by a list of bool."""
+
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TellEnd:
+    """Tell a store with fan-in of a job's end, where the job itself lies in another store.
+
+    What it says is done in the order of its fields; a crash in between is mended by sending it
+    again, which counts nothing twice. Answered by the queues that callbacks may have gone to.
+    """
+
+    job_id: str
+    failed: bool
+    saved: bytes | None
+    """What the group keeps of it: its result, or its record where it has failed."""
+    member: Membership | None
+    once: str = ""
+    """sha1 of the message, where copies of it may exist: it is decided now."""
+    closes: str = ""
+    """The group whose callback this was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take waiting messages out of a queue, one of each: they have come to where they belong."""
+
+    queue: str
+    bodies: Sequence[bytes]
+
+
 Request = (
     Submit
     | Read
@@ -203,4 +237,7 @@ Request = (
     | OpenGroup
     | GroupResults
     | Sweep
+    | Decided
+    | TellEnd
+    | Withdraw
 )

@@ -79,4 +79,4 @@ class Settlement:
     member: Membership | None = None
     """Which group is to be told of this job's end."""
     closes: str = ""
-    """The group whose callback this was: nobody needs its members' results any more."""
+    """The group whose callback this is: with its end nobody needs the members' results any more."""

@@ -15,7 +15,10 @@ class Store(Protocol):
     """A broker and its results as one thing that answers clients, from asyncio."""
 
     fan_in: bool
-    """Whether it performs `OpenGroup`, `GroupResults` and `Sweep`, and seals groups."""
+    """Whether it performs `OpenGroup`, `GroupResults` and `Sweep`, and seals groups.
+
+    Then it also performs `Decided`, `TellEnd` and `Withdraw`, if it can be half of a pair.
+    """
 
     async def perform(self, request: Request) -> Any:
         """Do what the request says.

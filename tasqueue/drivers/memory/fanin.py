@@ -67,6 +67,15 @@ class FanIn:
         group = self._groups.get(group_id)
         return list(group.results) if group else None
 
+    def queues(self, group_id: str) -> list[str]:
+        """Where the callbacks of a group go, and of those around it: they may fail together."""
+        found: list[str] = []
+        while group := self._groups.get(group_id):
+            request = group.request
+            found += [push.queue for push in (request.on_success, request.on_error) if push]
+            group_id = request.outer.group_id if request.outer else ""
+        return found
+
     def ended(self, job_id: str, result: bytes | None, error: str | None) -> Iterator[_Group]:
         """Take a job's end in; gives the groups that fire by it. ``error``: it has failed, why.
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from tasqueue.core import lifecycle
 from tasqueue.core.job import JobStatus
-from tasqueue.core.ports import JOB_KEY, Answer, OpenGroup, Push, Settlement
+from tasqueue.core.ports import JOB_KEY, Answer, OpenGroup, Push, Settlement, TellEnd
 from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.memory.fanin import FanIn
 
@@ -42,7 +42,7 @@ class MemoryState:
         self.data: dict[str, tuple[bytes, int]] = {}
         self.lists: dict[str, dict[str, None]] = {"success": {}, "failed": {}}
         self.calls: set[str] = set()
-        self._once: set[str] = set()
+        self.once: set[str] = set()
         self.groups: FanIn = FanIn()
         self._bells: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
         self.waiters: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
@@ -80,11 +80,11 @@ class MemoryState:
             owner, _, body = self.held.get(settlement.token, ("", "", b""))
             if owner != worker_id:
                 return Answer.DECIDED
-            if settlement.once and settlement.once in self._once:
+            if settlement.once and settlement.once in self.once:
                 del self.held[settlement.token]
                 return Answer.DECIDED
             if settlement.once:
-                self._once.add(settlement.once)
+                self.once.add(settlement.once)
             self.push([*settlement.pushes, *((settlement.again,) if settlement.again else ())])
             if settlement.dead:
                 self.dead.append((queue, body, settlement.dead))
@@ -92,7 +92,7 @@ class MemoryState:
             self.keep(JOB_KEY + settlement.job_id, settlement.record, settlement.ttl_ms)
             if settlement.listing:
                 self._end(settlement.job_id, settlement.listing, settlement.record)
-            if settlement.closes:
+            if settlement.closes and not settlement.again:
                 self.groups.close(settlement.closes)
             del self.held[settlement.token]
             return Answer.APPLIED
@@ -135,13 +135,27 @@ class MemoryState:
         for group in self.groups.seal(group_ids):
             self._fire(group.request, failed=group.failed)
 
+    def tell(self, end: TellEnd) -> list[str]:
+        """See `tasqueue.core.ports.TellEnd`."""
+        queues = self.groups.queues(end.member.group_id) if end.member else []
+        self._tell(end.job_id, end.saved, failed=end.failed)
+        if end.once:
+            self.once.add(end.once)
+        if end.closes:
+            self.groups.close(end.closes)
+        return queues
+
     def _end(self, job_id: str, listing: str, record: bytes) -> None:
         self.list_in(listing, job_id)
+        failed = listing == "failed"
+        result, _ = self.data.get(job_id, (None, 0))
+        self._tell(job_id, record if failed else result, failed=failed)
+
+    def _tell(self, job_id: str, saved: bytes | None, *, failed: bool) -> None:
         for wake in self.waiters.pop(job_id, ()):
             wake()
-        error = decode_job(record).meta.prev_err if listing == "failed" else None
-        result, _ = self.data.get(job_id, (None, 0))
-        for group in self.groups.ended(job_id, result, error):
+        error = decode_job(saved or b"").meta.prev_err if failed else None
+        for group in self.groups.ended(job_id, saved, error):
             self._fire(group.request, failed=group.failed)
 
     def _fire(self, group: OpenGroup, *, failed: bool) -> None:

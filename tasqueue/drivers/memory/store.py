@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from tasqueue.core.errors import Unsupported
 from tasqueue.core.ports import (
     JOB_KEY,
+    Decided,
     Forget,
     GroupResults,
     Lease,
@@ -27,6 +29,8 @@ from tasqueue.core.ports import (
     Submit,
     Sweep,
     Tasks,
+    TellEnd,
+    Withdraw,
     WorkerInfo,
     Workers,
     Write,
@@ -120,9 +124,17 @@ class MemoryStore(MemoryState):
                 return self.groups.results(group_id)
             case Sweep():
                 return False
+            case TellEnd():
+                return self.tell(request)
+            case Decided(names):
+                return [name in self.once for name in names]
+            case Withdraw(queue, bodies):
+                waiting = self.queues[queue]
+                self.queues[queue] = deque(one for one in waiting if one not in bodies)
             case _:
                 msg = f"memory:// cannot do {type(request).__name__}"
                 raise Unsupported(msg)
+        return None
 
     def _submit(self, push: Push, *, again: bool) -> bool:
         known = push.call in self.calls if push.call else JOB_KEY + push.job_id in self.data

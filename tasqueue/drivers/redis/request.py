@@ -11,6 +11,7 @@ from tasqueue.core.durability import ACK, strongest
 from tasqueue.core.job import DEFAULT_QUEUE
 from tasqueue.core.ports import (
     JOB_KEY,
+    Decided,
     Forget,
     GroupResults,
     Listing,
@@ -23,6 +24,8 @@ from tasqueue.core.ports import (
     Read,
     Submit,
     Tasks,
+    TellEnd,
+    Withdraw,
     Workers,
     Write,
 )
@@ -39,6 +42,7 @@ from tasqueue.drivers.redis.command import (
     text,
 )
 from tasqueue.drivers.redis.durability import confirmed
+from tasqueue.drivers.redis.elsewhere import ON_A_SERVER, decided, tell_end, withdraw
 from tasqueue.drivers.redis.group import group_results, open_group
 from tasqueue.drivers.redis.inspection import parked, workers
 from tasqueue.drivers.redis.keys import RESULT, TASK, TASKS, queue_keys
@@ -189,4 +193,7 @@ _TABLE: Final[Mapping[type, Callable[[Any, KeepOpts], Steps[Any]]]] = {
     Tasks: _tasks,
     OpenGroup: lambda request, keep: open_group(request, keep.expiry_ms),
     GroupResults: lambda request, _keep: group_results(request),
+    Decided: lambda request, _keep: decided(request),
+    TellEnd: lambda request, _keep: tell_end(request, ON_A_SERVER),
+    Withdraw: lambda request, _keep: withdraw(request),
 }

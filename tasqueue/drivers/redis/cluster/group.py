@@ -16,6 +16,7 @@ from tasqueue.core.group import ARROW, Membership
 from tasqueue.core.ports import JOB_KEY, OpenGroup, Push
 from tasqueue.drivers.redis.cluster.request import parcel, put_calls, read_each
 from tasqueue.drivers.redis.command import Steps, ask, command, portions, text
+from tasqueue.drivers.redis.elsewhere import Groups, member_name
 from tasqueue.drivers.redis.group import Member, Sweeper, group_fields
 from tasqueue.drivers.redis.keys import OPEN_GROUPS, RESULT, group_key
 from tasqueue.drivers.redis.request import put
@@ -91,17 +92,9 @@ def close(group_id: str) -> Steps[None]:
 
 def tell(member: Membership, job_id: str, *, failed: bool, saved: bytes | None) -> Steps[None]:
     """Tell a group that a job of a member has ended."""
-    name = job_id
-    if member.place is not None:
-        (found,) = yield from ask(
-            command("LINDEX", f"{group_key(member.group_id)}:m", member.place)
-        )
-        if found is None:
-            return
-        name = text(found)
-        if not failed and name.split(ARROW)[-1] != job_id:
-            return
-    yield from take(member.group_id, [Member(name, failed, saved)])
+    name = yield from member_name(member, job_id, failed=failed)
+    if name is not None:
+        yield from take(member.group_id, [Member(name, failed, saved)])
 
 
 def take(group_id: str, members: Sequence[Member]) -> Steps[int]:
@@ -172,6 +165,9 @@ def _never(key: str) -> Steps[None]:
     if has[3] is not None:
         outer = Membership(text(has[3]), int(has[4]) if has[4] else None)
         yield from tell(outer, job_id, failed=True, saved=record)
+
+
+IN_A_CLUSTER: Final = Groups(take, close)
 
 
 class ClusterSweeper(Sweeper):

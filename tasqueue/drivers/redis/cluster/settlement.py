@@ -60,7 +60,7 @@ def settle(
     yield from _tell(jobs)
     yield from _write(jobs, now_ns)
     for job in _open(jobs):
-        if job.one.closes:
+        if job.one.closes and job.one.again is None:
             yield from close(job.one.closes)
     yield from _acknowledge(keys, worker_id, jobs, now_ns=now_ns)
     return [Answer.BAD_KEY if job.answer is None else job.answer for job in jobs]

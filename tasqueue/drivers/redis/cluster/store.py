@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tasqueue.core.errors import BackendUnavailable
-from tasqueue.core.ports import JOB_KEY, OpenGroup, Submit
+from tasqueue.core.ports import JOB_KEY, OpenGroup, Submit, TellEnd
 from tasqueue.drivers.redis.cluster.driver import ClusterAsyncDriver, ClusterBlockingDriver
-from tasqueue.drivers.redis.cluster.group import ClusterSweeper, open_group, seal
+from tasqueue.drivers.redis.cluster.group import IN_A_CLUSTER, ClusterSweeper, open_group, seal
 from tasqueue.drivers.redis.cluster.lease import ClusterLease
 from tasqueue.drivers.redis.cluster.request import cluster_keys, steps_in_cluster
 from tasqueue.drivers.redis.cluster.topology import MAP, Topology
 from tasqueue.drivers.redis.command import Steps, ask
+from tasqueue.drivers.redis.elsewhere import tell_end
 from tasqueue.drivers.redis.group import Sweeper
 from tasqueue.drivers.redis.keys import RESULT
 from tasqueue.drivers.redis.request import KeepOpts
@@ -78,6 +79,8 @@ class ClusterStore(RedisStore):
     def _steps(self, request: Request) -> Steps[Any]:
         if isinstance(request, OpenGroup):
             return open_group(request, self.keep.expiry_ms)
+        if isinstance(request, TellEnd):
+            return tell_end(request, IN_A_CLUSTER)
         steps = steps_in_cluster(request, self.keep)
         return _sealed(steps, request.seals) if isinstance(request, Submit) else steps
 
