@@ -88,7 +88,8 @@ def test_a_key_of_ours_is_under_the_tag_of_its_queue_and_never_wrapped_twice() -
 
 
 def test_a_portion_is_limited_by_number_and_by_bytes() -> None:
-    assert [len(p) for p in portions(range(1201), lambda _: 1)] == [500, 500, 201]
+    assert [len(p) for p in portions(range(401), lambda _: 1)] == [200, 200, 1]
+    assert [len(p) for p in portions([150, 50, 1, 999, 2], lambda _: 1, int)] == [2, 1, 1, 1]
     assert [len(p) for p in portions([600_000] * 3, lambda n: n)] == [1, 1, 1]
     assert [len(p) for p in portions([9 << 20, 1, 1], lambda n: n)] == [1, 2]
     assert list(portions([], lambda _: 1)) == []

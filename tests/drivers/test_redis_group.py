@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasqueue.core.errors import BackendError, BackendRejected, WrongType
-from tasqueue.core.group import Membership
+from tasqueue.core.group import ARROW, Membership
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
 from tasqueue.core.lifecycle import closes, member, membership
 from tasqueue.core.ports import Answer, GroupResults, Lost, OpenGroup, Push, Settlement, Submit
@@ -158,9 +158,9 @@ def test_a_group_that_is_not_open_cannot_be_sealed_nor_go_on_in_the_middle(redis
     with pytest.raises(BackendRejected, match="not open"):
         redis.submit("a")
     assert redis.client.llen(Q) == 0
-    chunks = open_group(opening(*map(str, range(600))), 0)
+    chunks = open_group(opening(*map(str, range(MAX_ITEMS + 1))), 0)
     next(chunks)
-    second = chunks.send([500])
+    second = chunks.send([MAX_ITEMS])
     with pytest.raises(BackendRejected, match="members are missing"):
         redis.driver.run(_only(second[0]))
     assert redis.client.keys("tq:gp:*") == []
@@ -214,24 +214,40 @@ def _raw(commands: Sequence[Command]) -> Any:
     return (yield commands)
 
 
-@settings(max_examples=20)
-@given(lengths=st.lists(st.integers(1, 40_000), min_size=1, max_size=60), more=st.integers(0, 1200))
-def test_no_call_has_more_than_500_members_or_a_mebibyte(lengths: list[int], more: int) -> None:
-    names = [f"{'x' * length}{at}" for at, length in enumerate([*lengths, *[9] * more])]
+def _opening_calls(names: Sequence[str]) -> Iterator[list[str]]:
+    """The members in each call that opens a group."""
     steps: Iterator[Any] = iter(open_group(opening(*names), 0))
-    seen: list[str] = []
-    command = next(steps)[0]
+    (command,) = next(steps)
     while True:
         args = command.args[4:]
         members = [str(arg) for arg in args[4 + int(args[3]) :]]
-        assert len(members) <= MAX_ITEMS
-        assert sum(map(len, members)) <= MAX_BYTES
-        seen += members
+        yield members
         try:
             (command,) = steps.send([len(members)])  # type: ignore[attr-defined]
         except StopIteration:
-            break
-    assert seen == names
+            return
+
+
+@settings(max_examples=20)
+@given(lengths=st.lists(st.integers(1, 40_000), min_size=1, max_size=60), more=st.integers(0, 1200))
+def test_no_call_has_too_many_members_or_more_than_a_mebibyte(
+    lengths: list[int], more: int
+) -> None:
+    names = [f"{'x' * length}{at}" for at, length in enumerate([*lengths, *[9] * more])]
+    calls = list(_opening_calls(names))
+    assert all(len(members) <= MAX_ITEMS for members in calls)
+    assert all(sum(map(len, members)) <= MAX_BYTES for members in calls)
+    assert [name for members in calls for name in members] == names
+
+
+@settings(max_examples=20)
+@given(links=st.lists(st.integers(1, 200), min_size=1, max_size=40))
+def test_a_chain_counts_in_a_call_as_its_jobs(links: list[int]) -> None:
+    # Each job of it is looked at: 500 chains of 60 jobs held a server for 90 ms.
+    names = [ARROW.join(f"{at}-{link}" for link in range(count)) for at, count in enumerate(links)]
+    calls = list(_opening_calls(names))
+    assert all(sum(name.count(ARROW) + 1 for name in members) <= MAX_ITEMS for members in calls)
+    assert [name for members in calls for name in members] == names
 
 
 # -- callbacks -----------------------------------------------------------------------------------
@@ -345,18 +361,18 @@ def test_a_hint_that_is_none_is_none(what: Any) -> None:
 def test_a_producer_that_dies_between_two_calls_leaves_a_group_that_never_calls_back(
     redis: Redis, cut: int, *, done: bool
 ) -> None:
-    """10,500 members are 21 calls to open and 21 to send; the last one seals.
+    """The members take 21 calls to open and 21 to send; the last one seals.
 
     ``done``: the call after the cut arrives too, and nobody hears its answer.
     """
-    names = [f"m{at}" for at in range(10_500)]
+    names = [f"m{at}" for at in range(21 * MAX_ITEMS)]
     pushes = [push(name) for name in names]
     left = cut
     for steps in (open_group(opening(*names), 0), submission(pushes)):
         left = _some(redis.driver, steps, left, done=done)
     sealed = cut == 42 or (cut == 41 and done)
     sent = [decode_job(body).id for body in redis.client.lrange(Q, 0, -1)]
-    assert len(sent) == 500 * min(max(cut - 21 + done, 0), 21)
+    assert len(sent) == MAX_ITEMS * min(max(cut - 21 + done, 0), 21)
     redis.go_ends(*sent)
     redis.look()
     assert redis.client.llen("after") == sealed

@@ -8,7 +8,7 @@ import pytest
 from tasqueue.core.errors import BackendRejected, BackendUnavailable
 from tasqueue.core.ports import Answer, Claim, Mark, Push, Settlement, Submit, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore
-from tasqueue.drivers.redis.command import ask, command
+from tasqueue.drivers.redis.command import MAX_ITEMS, ask, command
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.process import Place, here
 from tests.drivers.conftest import Workers
@@ -204,14 +204,14 @@ async def test_released_jobs_come_back_oldest_first_however_many(
     store: RedisStore, worker: Workers
 ) -> None:
     lease = await worker()
-    names = [f"{i:04}" for i in range(1100)]
+    names = [f"{i:04}" for i in range(2 * MAX_ITEMS + 100)]
     await submit(store, *names)
     taken: list[Claim] = []
     while len(taken) < len(names):
-        taken += await lease.claim(Q, 500)
+        taken += await lease.claim(Q, 2 * MAX_ITEMS)
     assert await lease.release(Q, [claim.token for claim in taken]) == len(names)
-    again = await lease.claim(Q, 500)
-    assert [claim.body.decode() for claim in again] == names[:500]
+    again = await lease.claim(Q, 2 * MAX_ITEMS)
+    assert [claim.body.decode() for claim in again] == names[:MAX_ITEMS]
 
 
 async def test_a_full_server_is_drained_by_polling(

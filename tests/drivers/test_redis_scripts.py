@@ -12,7 +12,7 @@ from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
 from tasqueue.drivers.redis import solitude
 from tasqueue.drivers.redis.blocking import BlockingDriver
-from tasqueue.drivers.redis.command import Command, ask, call
+from tasqueue.drivers.redis.command import MAX_ITEMS, Command, ask, call
 from tasqueue.drivers.redis.holding import release
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
@@ -394,3 +394,15 @@ def test_names_that_are_no_text_reach_the_server_as_go_wrote_them(
     driver.run(steps_of(Submit((Push(odd, odd, b"record", b"body"),)), KeepOpts()))
     assert redis_client.lrange(b"\xff\xfe", 0, -1) == [b"body"]
     assert redis_client.get(b"tq:res:job:msg:\xff\xfe") == b"record"
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=30))
+def test_a_job_that_releases_others_counts_in_a_call_as_all_of_them(children: list[int]) -> None:
+    ends = [done(f"{at}:t", pushes=[CHILD] * count) for at, count in enumerate(children)]
+    sent = 0
+    for one in next(settle(K, "w", ends, now_ns=1)):
+        jobs = int(one.args[3 + 5 + 2])  # after the name, five keys, the worker and the time
+        part = children[sent : sent + jobs]
+        assert jobs == 1 or jobs + sum(part) <= MAX_ITEMS
+        sent += jobs
+    assert sent == len(ends)

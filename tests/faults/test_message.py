@@ -16,7 +16,7 @@ from tasqueue.drivers.redis import Address, KeepOpts, RedisStore
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.engine import plan
 from tests.faults import diary
-from tests.faults.cost import Cost, cost_of, long_steps, watch_steps
+from tests.faults.cost import Cost, Steps, cost_of
 from tests.faults.load import QUEUE, Fate, Load
 from tests.faults.oracle import judge
 from tests.faults.site import Site, peak_memory, until
@@ -106,13 +106,13 @@ def test_row_43_what_is_too_large_is_refused_at_enqueue(here: Site) -> None:
 def test_row_43_a_large_group_with_a_callback_goes_in_and_out_in_portions(
     bare: Site, tell: Callable[[str], None], count: int
 ) -> None:
-    watch_steps(bare.conn)
+    steps = Steps(bare.server)
     load = Load().fanning(count, 1).send(bare.server.url)
-    tell(f"{count:,} members in: {long_steps(bare.conn)}")
-    watch_steps(bare.conn)
+    tell(f"{count:,} members in: {steps}")
+    steps = Steps(bare.server)
     bare.hire(2, concurrency=64)
     _ended(bare, len(load.fates))
-    tell(f"{count:,} members out: {long_steps(bare.conn)}")
+    tell(f"{count:,} members out: {steps}")
     assert not bare.finish(load)
 
 
@@ -123,10 +123,10 @@ def test_row_43_a_large_group_without_a_callback_enters_in_portions(
     count = 20_000
     jobs = [Job.create("work", b"{}", JobOpts(id=f"m-{at}", queue=QUEUE)) for at in range(count)]
     store = _fresh(bare.server.url)
-    watch_steps(bare.conn)
+    steps = Steps(bare.server)
     try:
         plan.run_blocking(plan.enqueue_group(Group.create(jobs, GroupOpts(id="large"))), store)
-        tell(f"{count:,} members in: {long_steps(bare.conn)}")
+        tell(f"{count:,} members in: {steps}")
         bare.hire(concurrency=64)
         until(lambda: bare.ended() == count, "the end of the group", within=170)
         message = plan.run_blocking(plan.get_group("large"), store)

@@ -18,8 +18,9 @@ Arg: TypeAlias = str | bytes | int
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-MAX_ITEMS: Final = 500
-"""Jobs in one script call: more would hold the server up, and Lua cannot unpack thousands."""
+MAX_ITEMS: Final = 200
+"""Jobs in one script call. Nobody should wait 5 ms for another's call (docs/design/faults.md, row
+43), and a job costs the server 5 to 20 us; in a call of 500 it costs more than in one of 200."""
 MAX_BYTES: Final = 1 << 20
 """Bytes in one script call, but for a single job that is larger by itself."""
 
@@ -129,16 +130,26 @@ def some_lost(replies: Sequence[Any]) -> bool:
     return any(isinstance(reply, CallLost) for reply in replies)
 
 
-def portions(items: Iterable[Item], weigh: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Cut items into script calls of at most `MAX_ITEMS` and `MAX_BYTES`, in their order."""
+def _one(_item: object) -> int:
+    return 1
+
+
+def portions(
+    items: Iterable[Item], weigh: Callable[[Item], int], count: Callable[[Item], int] = _one
+) -> Iterator[list[Item]]:
+    """Cut items into script calls of at most `MAX_ITEMS` and `MAX_BYTES`, in their order.
+
+    ``weigh`` says an item's bytes, and ``count`` for how many jobs it stands. A single item that is
+    more by itself is a call of its own.
+    """
     portion: list[Item] = []
-    size = 0
+    size = jobs = 0
     for item in items:
-        weight = weigh(item)
-        if portion and (len(portion) == MAX_ITEMS or size + weight > MAX_BYTES):
+        weight, number = weigh(item), count(item)
+        if portion and (jobs + number > MAX_ITEMS or size + weight > MAX_BYTES):
             yield portion
-            portion, size = [], 0
+            portion, size, jobs = [], 0, 0
         portion.append(item)
-        size += weight
+        size, jobs = size + weight, jobs + number
     if portion:
         yield portion

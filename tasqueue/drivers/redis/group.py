@@ -44,10 +44,15 @@ def open_group(request: OpenGroup, ttl_ms: int) -> Steps[None]:
     """Make a group known, a call after the other; its last `Submit` seals it."""
     names = [ARROW.join(path) for path in request.members]
     start, fields = 0, group_fields(request, ttl_ms)
-    for portion in list(portions(names, len)) or [[]]:
+    for portion in list(portions(names, len, links)) or [[]]:
         args = (request.group_id, start, len(names), len(fields), *fields, *portion)
         yield from ask(call("group_open", (group_key(request.group_id),), args))
         start, fields = start + len(portion), ()
+
+
+def links(name: str) -> int:
+    """How many jobs a member has, each of which is looked at when it becomes known."""
+    return name.count(ARROW) + 1
 
 
 def group_fields(request: OpenGroup, ttl_ms: int) -> Sequence[Arg]:

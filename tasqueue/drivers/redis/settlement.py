@@ -36,7 +36,7 @@ def settle(
     if not settlements:
         return []
     runs = groupby(settlements, key=lambda settlement: settlement.again is None)
-    batches = [batch for _, run in runs for batch in portions(run, _weight)]
+    batches = [batch for _, run in runs for batch in portions(run, _weight, _jobs)]
     replies = yield [calls(batch) for batch in batches]
     answers: list[Answer] = []
     for batch, reply in zip(batches, replies, strict=True):
@@ -113,6 +113,11 @@ def _more(one: Settlement) -> list[Arg]:
 
 def _due(push: Push) -> Arg:
     return "" if push.due_ns is None else push.due_ns
+
+
+def _jobs(settlement: Settlement) -> int:
+    """It, and those that it releases."""
+    return 1 + len(settlement.pushes)
 
 
 def _weight(settlement: Settlement) -> int:

@@ -17,7 +17,7 @@ from tasqueue.core.ports import JOB_KEY, OpenGroup, Push
 from tasqueue.drivers.redis.cluster.request import parcel, put_calls, read_each
 from tasqueue.drivers.redis.command import Steps, ask, command, portions, text
 from tasqueue.drivers.redis.elsewhere import Groups, member_name
-from tasqueue.drivers.redis.group import Member, Sweeper, group_fields
+from tasqueue.drivers.redis.group import Member, Sweeper, group_fields, links
 from tasqueue.drivers.redis.keys import OPEN_GROUPS, RESULT, group_key
 from tasqueue.drivers.redis.request import put
 
@@ -37,7 +37,7 @@ def open_group(request: OpenGroup, ttl_ms: int) -> Steps[None]:
         name = RESULT + JOB_KEY + done.job_id
         yield from ask(command("SET", name, done.record, "EX", _DAY))
     start = 0
-    for part in portions([ARROW.join(path) for path in request.members], len):
+    for part in portions([ARROW.join(path) for path in request.members], len, links):
         (known,) = yield from ask(command("LLEN", f"{key}:m"))
         if known <= start:
             yield from _forget(part)
