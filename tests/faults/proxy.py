@@ -2,8 +2,8 @@
 
 It prints its port as a line of JSON, and then obeys lines of JSON: fields of `Weather`, or
 ``{"reset": true}``, which resets every open connection, or ``{"freeze": true}``, which leaves
-them open and lets nothing pass on them any more, in neither direction. Each line is answered by
-``{"ok": true}``.
+them open and lets nothing pass on them any more, in neither direction, or ``{"vanish": true}``,
+which forgets the clients' ends without telling them. Each line is answered by ``{"ok": true}``.
 """
 
 import asyncio
@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.parity.program import LineProcess
+
+_REPAIR = 19
+"""``TCP_REPAIR`` of Linux, which `socket` does not name."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ class Proxy:
         self.weather = Weather()
         self.target = target
         self.writers: set[asyncio.StreamWriter] = set()
+        self.clients: set[asyncio.StreamWriter] = set()
         self.frozen: set[asyncio.StreamWriter] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,6 +69,7 @@ class Proxy:
             _reset(writer)
             return
         self.writers |= {writer, far_writer}
+        self.clients.add(writer)
         ends = (writer, far_writer)
         try:
             async with asyncio.TaskGroup() as pumps:
@@ -73,6 +78,7 @@ class Proxy:
         except* OSError:
             pass
         finally:
+            self.clients.discard(writer)
             for one in ends:
                 self.writers.discard(one)
                 _reset(one)
@@ -122,6 +128,9 @@ class Proxy:
                 _reset(writer)
         if order.pop("freeze", False):
             self.frozen |= self.writers
+        if order.pop("vanish", False):
+            for writer in tuple(self.clients):
+                _vanish(writer)
         for name, value in order.items():
             setattr(self.weather, name, value)
         return {"ok": True, "open": len(self.writers) // 2}
@@ -140,6 +149,15 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def _vanish(writer: asyncio.StreamWriter) -> None:
+    """Close without a word, as a host that lost its power: needs the right to set `_REPAIR`."""
+    sock = writer.get_extra_info("socket")
+    # What is not acknowledged yet would be sent again, and answered by an RST.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, _REPAIR, 1)
+    writer.transport.abort()
+
+
 async def _main(target: int) -> None:
     proxy = Proxy(target)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
@@ -154,6 +172,16 @@ async def _main(target: int) -> None:
 def _say(answer: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
+
+
+def may_vanish() -> bool:
+    """Whether this process may close a connection without telling its peer."""
+    with socket.socket() as sock:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, _REPAIR, 1)
+        except OSError:
+            return False
+    return sys.platform == "linux"
 
 
 class FaultProxy(LineProcess):
@@ -183,6 +211,10 @@ class FaultProxy(LineProcess):
     def reset(self) -> None:
         """Reset every open connection."""
         self.ask(reset=True)
+
+    def vanish(self) -> None:
+        """Be gone, for those who are connected, without FIN or RST. See `may_vanish`."""
+        self.ask(vanish=True)
 
     def freeze(self) -> None:
         """Make every open connection half-open: both ends believe in it, nothing passes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
@@ -26,6 +27,10 @@ TIMEOUT: Final = 1.4
 """Seconds to connect, and for one reply: a caller waits less than 3 s, one repeat included."""
 _SENTINEL_TIMEOUT: Final = 0.4
 """Seconds that one sentinel may take, of those that a connection may."""
+_WATCH: Final = {"KEEPIDLE": 2, "KEEPALIVE": 2, "KEEPINTVL": 1, "KEEPCNT": 2}
+"""A line that was silent for 2 s is asked whether its server is there, and given up when there was
+no answer twice, a second apart. The systems do it: an idle worker, whose claim is parked, says
+nothing by itself that a dead or a new host could refuse. (macOS calls the first one KEEPALIVE.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,11 @@ class Address:
         }
         if self.kind != "unix":
             settings["socket_keepalive"] = True
+            settings["socket_keepalive_options"] = {
+                getattr(socket, f"TCP_{name}"): value
+                for name, value in _WATCH.items()
+                if hasattr(socket, f"TCP_{name}")
+            }
         if self.kind == "rediss":
             # redis-py before 6 does not look at the host's name by itself.
             settings.setdefault("ssl_check_hostname", settings.get("ssl_cert_reqs") != "none")
