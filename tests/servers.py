@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 _STARTS_WITHIN = 60.0
@@ -239,6 +240,10 @@ class Cluster:
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
+    def client(self) -> Any:
+        """A plain client of all of it; its user closes it."""
+        return RedisCluster(host="127.0.0.1", port=self.nodes[0].port, protocol=2)
+
     def add_replica(self, node: Valkey, primary: Valkey) -> None:
         """Let a server follow one of the primaries."""
         self.ask(node, "CLUSTER", "MEET", "127.0.0.1", primary.port, primary.bus)
@@ -299,22 +304,23 @@ class Cluster:
 
 
 @contextmanager
-def cluster_node() -> Iterator[Valkey]:
-    """Run a server that may join a cluster."""
+def cluster_node(*, aof: bool = False, **more: str) -> Iterator[Valkey]:
+    """Run a server that may join a cluster; options as those of `valkey`."""
     options = {
         "cluster_enabled": "yes", "cluster_node_timeout": "2000", "databases": "1",
         "cluster_port": str(_free_port()), "cluster_replica_no_failover": "no",
         "repl_diskless_sync_delay": "0",
     }  # fmt: skip
-    with valkey(aof=False, **options) as server:
+    with valkey(aof=aof, **options, **more) as server:
         yield server
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """Run a cluster of three servers."""
+def cluster(*, aof: bool = False, **options: str) -> Iterator[Cluster]:
+    """Run a cluster of three servers; options as those of `valkey`."""
     with ExitStack() as stack:
-        yield Cluster([stack.enter_context(cluster_node()) for _ in range(3)])
+        nodes = [stack.enter_context(cluster_node(aof=aof, **options)) for _ in range(3)]
+        yield Cluster(nodes)
 
 
 @pytest.fixture(scope="session")

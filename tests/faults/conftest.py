@@ -8,6 +8,8 @@ from typing import Final
 
 import pytest
 
+from tests.faults.grid import Grid, grid
+from tests.faults.load import QUEUE
 from tests.faults.rows import NOT_HERE, ROWS
 from tests.faults.site import Site, site
 from tests.parity.conftest import go_program
@@ -74,4 +76,11 @@ def here(tmp_path: Path) -> Iterator[Site]:
 def bare(tmp_path: Path) -> Iterator[Site]:
     """A server that keeps nothing on disk."""
     with site(tmp_path, journal=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lattice(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Grid]:
+    """A cluster whose servers journal every write, and whatever the test starts beside it."""
+    with grid(tmp_path, getattr(request, "param", QUEUE)) as opened:
         yield opened

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tasqueue.core.ports import Answer, Settlement, Submit
+from tasqueue.drivers.redis.cluster import settlement
+from tasqueue.drivers.redis.command import Steps
 from tasqueue.drivers.redis.lease import RedisLease
 from tasqueue.drivers.redis.store import RedisStore
 from tasqueue.engine.keeper import Keeper
@@ -29,7 +31,7 @@ def install(spec: str, once: Path) -> None:
     """Die at ``step:moment:turn``, the ``turn``-th time.
 
     ``once`` is a file that the first process to die makes: the others then live. The step
-    ``enqueue`` is a producer's.
+    ``enqueue`` is a producer's; ``piece`` is a step of the end of jobs on a cluster.
     """
     step, moment, turn = spec.split(":")
     left = [int(turn)]
@@ -42,6 +44,9 @@ def install(spec: str, once: Path) -> None:
     if step == "enqueue":
         real = RedisStore.perform_blocking
         RedisStore.perform_blocking = _of_requests(real, moment, dies)  # type: ignore[method-assign]
+    elif step == "piece":
+        pieces: Any = settlement
+        pieces.settle = _of_pieces(settlement.settle, moment, dies)
     else:
         setattr(RedisLease, step, _around(getattr(RedisLease, step), moment, dies))
 
@@ -106,6 +111,26 @@ def _around(step: Any, moment: str, dies: Callable[[], None]) -> Any:
         return done
 
     return blocking
+
+
+def _of_pieces(settle: Any, moment: str, dies: Callable[[], None]) -> Any:
+    @functools.wraps(settle)
+    def stepping(*args: Any, **kwargs: Any) -> Steps[list[Answer]]:
+        steps = settle(*args, **kwargs)
+        try:
+            sent = next(steps)
+            while True:
+                if moment == "before":
+                    dies()
+                replies = yield sent
+                if moment == "after":
+                    dies()
+                sent = steps.send(replies)
+        except StopIteration as end:
+            answers: list[Answer] = end.value
+            return answers
+
+    return stepping
 
 
 def _counts(done: Any) -> bool:

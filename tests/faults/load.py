@@ -36,6 +36,10 @@ class Fan:
     """The jobs of each member: one, or a chain."""
     callback: Job
 
+    def gathered(self) -> list[int]:
+        """What a callback "gather" saves: the places that the last jobs of its members carry."""
+        return [json.loads(row[-1].payload or b"")["at"] for row in self.rows]
+
     def send(self, store: RedisStore) -> None:
         """Open the group, and push its members, which seals it."""
         self.callback.ext = self.callback.ext | {GROUP: self.group_id}
@@ -113,13 +117,16 @@ class Load:
             self.groups.append(Group.create(jobs, GroupOpts(id=group_id)))
         return self
 
-    def fanning(self, members: int, count: int) -> "Load":
-        """Groups with a callback; the first member is a chain of two."""
+    def fanning(self, members: int, count: int, *, callback: str = "work") -> "Load":
+        """Groups with a callback; the first member is a chain of two, whose last job counts.
+
+        A callback "gather" saves what its members saved: the members' places, see `gathered`.
+        """
         for group_id in self._ids("fan", count, fate=None):
-            rows = [[self._job(f"{group_id}.m{at}", "work")] for at in range(members)]
-            rows[0].append(self._job(f"{group_id}.m0.1", "work"))
+            rows = [[self._job(f"{group_id}.m{at}", "work", at=at)] for at in range(members)]
+            rows[0].append(self._job(f"{group_id}.m0.1", "work", at=members))
             rows[0][0].on_success = [rows[0][1]]
-            self.fans.append(Fan(group_id, rows, self._job(f"{group_id}.end", "work")))
+            self.fans.append(Fan(group_id, rows, self._job(f"{group_id}.end", callback)))
         return self
 
     def later(self, count: int, *, seconds: float = 1.0) -> "Load":
@@ -132,6 +139,12 @@ class Load:
     def alone(self, job_id: str, task: str, *, fate: Fate, **payload: Any) -> "Load":
         self.jobs.append(self._job(job_id, task, fate=fate, **payload))
         return self
+
+    def add(self, other: "Load") -> None:
+        """What was sent by itself is part of this load's account."""
+        self.fans += other.fans
+        self.fates |= other.fates
+        self.extra_runs += other.extra_runs
 
     def send_rest(self, url: str) -> "Load":
         """Enqueue the single jobs that were added since the first one was sent."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from redis import Redis
@@ -152,9 +153,8 @@ def left_over(conn: "Redis", *, unended: set[str], with_the_dead: bool) -> list[
 def _lifetimes(conn: "Redis") -> Iterator[tuple[str, int]]:
     """Every key, and the seconds that it will live, -1 for ever."""
     store: Any = conn
-    cursor: int | None = None
-    while cursor != 0:
-        cursor, names = store.scan(cursor or 0, count=5000)
+    found = store.scan_iter(count=5000)
+    while names := list(islice(found, 5000)):
         with store.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.ttl(name)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from tasqueue import App, JobContext
-from tests.faults import failpoint
+from tests.faults import failpoint, flows
 from tests.faults.diary import Diary
 from tests.faults.load import QUEUE
 from tests.faults.task import TASKS, Handler, noted
@@ -24,6 +24,7 @@ def _serve(diary: Diary) -> None:
         failpoint.install(fail, Path(os.environ["TQ_FAIL_ONCE"]))
     for name, handler in TASKS.items():
         _task(name, noted(diary, handler))
+    flows.tasks_of(app, diary.note)
     if level := os.environ.get("TQ_LOG"):
         logging.getLogger("tasqueue").setLevel(level)
     diary.note("ready", os.getpid())

@@ -132,6 +132,8 @@ class Site:
 
     def __init__(self, server: Valkey, folder: Path, *, journal: bool) -> None:
         self.server = server
+        self.url = server.url
+        self.queue = QUEUE
         self.folder = folder
         self.conn: Redis = server.client()
         self.hands: list[Hand] = []
@@ -147,7 +149,7 @@ class Site:
         **flags: object,
     ) -> list[Hand]:
         """Start workers; ``fail`` is a failpoint, which one of them will die at."""
-        made = [self._hire(url or self.server.url, fail, env or {}, flags) for _ in range(count)]
+        made = [self._hire(url or self.url, fail, env or {}, flags) for _ in range(count)]
         for hand in made:
             until(hand.up_or_gone, "a worker")
             assert hand.process.poll() in {None, EXIT}, hand.log[-3000:]
@@ -157,7 +159,7 @@ class Site:
         name = f"worker-{len(self.hands)}"
         command = [sys.executable, "-m", "tests.faults.worker", "--url", url]
         command += ["--diary", str(self.folder / f"{name}.diary")]
-        for flag, value in ({"queue": QUEUE, "lease": LEASE} | flags).items():
+        for flag, value in ({"queue": self.queue, "lease": LEASE} | flags).items():
             command += [f"--{flag}", str(value)]
         if fail:
             env = env | {"TQ_FAIL": fail, "TQ_FAIL_ONCE": str(self.folder / "failed")}
@@ -174,7 +176,7 @@ class Site:
         command += ["--processes", str(processes)]
         for flag, value in ({"lease": LEASE, "concurrency": 8, "grace": 10} | flags).items():
             command += [f"--{flag}", str(value)]
-        env = {"TASQUEUE_URL": url or self.server.url, "PYTHONPATH": str(ROOT)}
+        env = {"TASQUEUE_URL": url or self.url, "PYTHONPATH": str(ROOT)}
         env["TQ_DIARY"] = str(self.folder / f"{name}.diary")
         if fail:
             env |= {"TQ_FAIL": fail, "TQ_FAIL_ONCE": str(self.folder / "failed")}
@@ -197,17 +199,17 @@ class Site:
         return len(self.notes("start"))
 
     def registered(self) -> int:
-        found: Any = self.conn.hlen(queue_keys(QUEUE).beats)
+        found: Any = self.conn.hlen(queue_keys(self.queue).beats)
         return int(found)
 
     def _registered_pids(self) -> set[int]:
-        found: Any = self.conn.hvals(queue_keys(QUEUE).workers)
+        found: Any = self.conn.hvals(queue_keys(self.queue).workers)
         places = [parse(place.decode()) for place in found]
         return {place.pid for place in places if place is not None}
 
     def ended(self) -> int:
         """How many jobs have come to their end, whatever it is."""
-        keys, conn = queue_keys(QUEUE), self.conn
+        keys, conn = queue_keys(self.queue), self.conn
         store: Any = conn
         parked = sum(store.llen(keys.parked_jobs(n.decode())) for n in store.smembers(keys.parked))
         return int(store.zcard("tq:res:success") + store.zcard("tq:res:failed") + parked)
@@ -225,7 +227,7 @@ class Site:
         peak = max((peak_memory(pid) for hand in self.hands for pid in hand.pids()), default=0)
         assert peak < RSS_LIMIT, f"a worker took {peak:,} bytes"
         self.sign_off()
-        return judge(self.conn, QUEUE, load.fates, self.witness())
+        return judge(self.conn, self.queue, load.fates, self.witness())
 
     def sign_off(self) -> None:
         """Let the workers reap their dead, and stop them; each must end with 0."""

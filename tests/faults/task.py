@@ -35,6 +35,13 @@ async def work(payload: bytes, ctx: JobContext) -> None:
     ctx.save(payload)
 
 
+async def gather(payload: bytes, ctx: JobContext) -> None:
+    """Save the places that the members of its group saved."""
+    await _take(payload)
+    saved = [one for one in ctx.group_results or () if isinstance(one, bytes)]
+    ctx.save(json.dumps([json.loads(one)["at"] for one in saved]).encode())
+
+
 async def flaky(payload: bytes, ctx: JobContext) -> None:
     """Fail the first ``n`` attempts."""
     await _take(payload)
@@ -114,7 +121,7 @@ async def hoard(payload: bytes, ctx: JobContext) -> None:
 
 
 TASKS: Final[dict[str, Handler]] = {
-    handler.__name__: handler for handler in (work, flaky, bad, gated, crash, block, hoard)
+    handler.__name__: handler for handler in (work, gather, flaky, bad, gated, crash, block, hoard)
 }
 
 

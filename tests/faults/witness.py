@@ -25,6 +25,7 @@ AOF: Final = {
 _SCHEDULED: Final = b"tasqueue:ss:"
 _TAKE_AWAY: Final = {b"ZREM", b"LTRIM", b"LREM"}
 """A script that takes messages from a place only moves what it pushes elsewhere."""
+_PUSHES: Final = {b"LPUSH", b"RPUSH"}
 _LISTS: Final = {b"tq:res:success", b"tq:res:failed"}
 _CHUNK: Final = 1 << 20
 
@@ -121,6 +122,26 @@ def suspected(folder: Path) -> Counter[str]:
             fields = zip(command[2::2], command[3::2], strict=True)
             found.update(decode_job(body).id for token, body in fields if token[:1] == b"s")
     return found
+
+
+def acknowledged(folders: Sequence[Path]) -> Counter[tuple[str, int]]:
+    """By job ID and number of retries: how often a worker let go of it because it had ended.
+
+    Then its token is deleted in a step that puts the message nowhere. The journals are those of
+    all servers: what one of them handed out, another may have when its slot has moved.
+    """
+    bodies: dict[bytes, bytes] = {}
+    done: list[bytes] = []
+    for folder in folders:
+        for block in transactions(folder):
+            given_back = any(command[0].upper() in _PUSHES for command in block)
+            for command in block:
+                if command[0].upper() == b"HSET" and command[1].startswith(b"tq:if:"):
+                    bodies |= dict(zip(command[2::2], command[3::2], strict=True))
+                elif settles(command) and not given_back:
+                    done += command[2:]
+    metas = [decode_job(bodies[token]).meta for token in done]
+    return Counter((meta.id, meta.retried) for meta in metas)
 
 
 def settles(command: Sequence[bytes]) -> bool:
