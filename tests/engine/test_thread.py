@@ -21,6 +21,13 @@ def door() -> Iterator[threading.Event]:
     event.set()
 
 
+async def timed_out(rig: Rig, began: threading.Event) -> str:
+    """A job that runs on after its time; on a busy machine some have none left when they begin."""
+    late = await rig.send("blocking", timeout=timedelta(milliseconds=20))
+    await until(lambda: rig.is_("failed", late))
+    return late if began.is_set() else await timed_out(rig, began)
+
+
 async def test_a_slot_is_not_free_while_the_thread_of_a_timed_out_job_runs(
     door: threading.Event,
 ) -> None:
@@ -33,8 +40,7 @@ async def test_a_slot_is_not_free_while_the_thread_of_a_timed_out_job_runs(
 
     rig.add("blocking", blocking, concurrency=1)
     async with rig.running():
-        late = await rig.send("blocking", timeout=timedelta(milliseconds=20))
-        await until(lambda: rig.is_("failed", late))
+        late = await timed_out(rig, began)
         assert "deadline exceeded" in (await rig.server.get_job(late)).meta.prev_err
         waiting = await rig.send("quick")
         settled = rig.store.calls["promote"]
@@ -42,31 +48,31 @@ async def test_a_slot_is_not_free_while_the_thread_of_a_timed_out_job_runs(
         assert await rig.status(waiting) == "queued"
         door.set()
         await rig.ended(waiting)
-    assert began.is_set()
 
 
 async def test_a_stop_does_not_wait_for_the_thread_of_a_job_that_timed_out(
     door: threading.Event,
 ) -> None:
     """Its outcome is settled, and nothing can end it but the end of the process."""
-    rig = Rig(grace=float("inf"))
+    rig, began = Rig(grace=float("inf")), threading.Event()
 
     def blocking(payload: bytes, ctx: JobContext) -> None:
+        began.set()
         door.wait()
 
     rig.add("blocking", blocking)
     async with rig.running():
-        late = await rig.send("blocking", timeout=timedelta(milliseconds=20))
-        await until(lambda: rig.is_("failed", late))
+        await timed_out(rig, began)
     assert rig.server.leftover.running == 1
     assert not rig.memory.held
 
 
 async def test_a_thread_whose_time_is_over_is_told_at_its_next_save(door: threading.Event) -> None:
-    rig, told = Rig(), list[object]()
+    rig, began, told = Rig(), threading.Event(), list[object]()
 
     def blocking(payload: bytes, ctx: JobContext) -> None:
         ctx.save(b"in time")
+        began.set()
         door.wait()
         told.append(ctx.cancelled)
         try:
@@ -77,8 +83,7 @@ async def test_a_thread_whose_time_is_over_is_told_at_its_next_save(door: thread
 
     rig.add("blocking", blocking)
     async with rig.running():
-        late = await rig.send("blocking", timeout=timedelta(milliseconds=20))
-        await until(lambda: rig.is_("failed", late))
+        late = await timed_out(rig, began)
         door.set()
         await until(lambda: len(told) == 2)
         assert told == [True, "this attempt is over: it had 0.02 s"]
