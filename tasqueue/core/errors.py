@@ -21,7 +21,8 @@ TasqueueError
 │   └── BackendRejected               the server refused; trying again will not help
 │       └── WrongType                 a key holds another type than ours: somebody else wrote it
 ├── EnqueueError
-│   └── EnqueueUnconfirmed            stored, but not as safe as asked for; safe to repeat by ID
+│   └── EnqueueUnconfirmed (BackendUnavailable)   perhaps not stored, or not as safe as asked for;
+│                                     safe to repeat by ID
 ├── JobError
 │   ├── JobFailed
 │   └── JobTimeout
@@ -35,6 +36,8 @@ JobSignal                             said by a handler on purpose, not an error
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class TasqueueError(Exception):
@@ -110,7 +113,13 @@ class DecodeError(WireError):
 
 
 class BackendError(TasqueueError):
-    """A server, or the way to it, failed."""
+    """A server, or the way to it, failed.
+
+    Attributes:
+        in_doubt: what was asked for may have been done all the same, as a whole or in part.
+    """
+
+    in_doubt: bool = False
 
 
 class BackendUnavailable(BackendError):
@@ -137,16 +146,28 @@ class EnqueueError(TasqueueError):
     """A job could not be handed to the broker."""
 
 
-class EnqueueUnconfirmed(EnqueueError):
-    """The job is stored, but not as safe as asked for. Enqueuing it again with its ID is safe.
+class EnqueueUnconfirmed(EnqueueError, BackendUnavailable):
+    """It is not known whether the job is stored, or stored as safe as asked for.
+
+    Enqueuing it again with its ID, by the same app or server, is safe: that is the same job.
 
     Attributes:
         job_id: the ID to ask about, or to enqueue again.
+        job_ids: those of all jobs of the call, in order; ``job_id`` is one of them.
+        stored: whether it is stored for certain, and may only be lost in a failover.
     """
 
-    def __init__(self, job_id: str, reason: str) -> None:
-        super().__init__(f"job {job_id} may be lost in a failover: {reason}")
+    in_doubt: bool = True
+
+    def __init__(self, job_id: str, reason: str, *, stored: bool = True) -> None:
+        what = "lost in a failover" if stored else "stored or not"
+        super().__init__(f"job {job_id} may be {what}: {reason}")
         self.job_id = job_id
+        self.job_ids: tuple[str, ...] = (job_id,)
+        self.stored = stored
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class JobError(TasqueueError):

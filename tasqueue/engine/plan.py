@@ -18,8 +18,10 @@ from tasqueue.core import lifecycle
 from tasqueue.core.chain import Chain, ChainMessage, ChainMeta, Walk
 from tasqueue.core.durability import ACK
 from tasqueue.core.errors import (
+    BackendError,
     BackendUnavailable,
     DecodeError,
+    EnqueueUnconfirmed,
     JobNotFound,
     ResultNotFound,
     TasqueueError,
@@ -170,13 +172,32 @@ def submit(pushes: Sequence[Push], seals: Sequence[str] = ()) -> Plan[None]:
     ``seals``: open groups that are complete with them.
 
     Raises:
-        BackendUnavailable: the store was out of reach twice.
-        EnqueueUnconfirmed: they are stored, but not as safe as their ``durability`` asks for.
+        BackendUnavailable: the store was out of reach twice, and none of them is there.
+        EnqueueUnconfirmed: they may be stored or not, since no answer came; or they are stored,
+            but not as safe as their ``durability`` asks for.
     """
-    try:
-        yield Submit(pushes, seals=seals)
-    except BackendUnavailable:
-        yield Submit(pushes, again=True, seals=seals)
+    in_doubt = False
+    for again in (False, True):
+        try:
+            yield Submit(pushes, again=again, seals=seals)
+        except EnqueueUnconfirmed as error:
+            error.job_ids = tuple(push.job_id for push in pushes)
+            raise
+        except BackendError as error:
+            if isinstance(error, BackendUnavailable):
+                in_doubt |= error.in_doubt
+                if not again:
+                    continue
+            if in_doubt and pushes:
+                raise _unknown_fate(pushes, error) from error
+            raise
+        return
+
+
+def _unknown_fate(pushes: Sequence[Push], error: BackendError) -> EnqueueUnconfirmed:
+    told = EnqueueUnconfirmed(pushes[0].job_id, str(error), stored=False)
+    told.job_ids = tuple(push.job_id for push in pushes)
+    return told
 
 
 def open_group(group: OpenGroup) -> Plan[None]:

@@ -101,7 +101,7 @@ class Server:
         Raises:
             ConfigurationError: a name, ID or schedule is not usable, or the job is too large.
             EncodeError: a field holds what Go's type cannot.
-            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
+            EnqueueUnconfirmed: it may be stored or not, or less safe than ``durability`` asks for.
         """
         return await self._follow(plan.enqueue(job, self._opts.clock))
 

@@ -106,7 +106,7 @@ class App:
         Raises:
             ConfigurationError: the name is not usable, or an argument does not fit or is no JSON.
             BackendError: the broker could not be reached, or refused.
-            EnqueueUnconfirmed: it is stored, but not as safe as ``durability`` asks for.
+            EnqueueUnconfirmed: it may be stored or not, or less safe than ``durability`` asks for.
         """
         return self._sender.send(name, **arguments)
 

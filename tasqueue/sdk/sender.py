@@ -30,7 +30,7 @@ class Sender:
         Raises:
             ConfigurationError: the name is not usable, or an argument does not fit or is no JSON.
             BackendError: the broker could not be reached, or refused.
-            EnqueueUnconfirmed: it is stored, but not as safe as ``durability`` asks for.
+            EnqueueUnconfirmed: it may be stored or not, or less safe than ``durability`` asks for.
         """
         return self.signature(name, **arguments).delay()
 

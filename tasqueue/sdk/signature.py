@@ -213,7 +213,7 @@ class Signature(Row[R_co]):
         Raises:
             LimitExceeded: the message is too large.
             BackendError: the broker could not be reached, or refused.
-            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
+            EnqueueUnconfirmed: it may be stored or not, or less safe than ``durability`` asks for.
         """
         return self._handle(self.client.submit(send_job(self.calls[0]), "adelay"))
 
@@ -236,7 +236,7 @@ class ChainSignature(Row[R_co]):
         Raises:
             LimitExceeded: there are too many links, or the message is too large.
             BackendError: the broker could not be reached, or refused.
-            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
+            EnqueueUnconfirmed: it may be stored or not, or less safe than ``durability`` asks for.
         """
         return self._handle(self.client.submit(send_chain(self.calls), "adelay"))
 
@@ -286,7 +286,7 @@ class GroupSignature(Work[R_co]):
                 the back end cannot do that.
             LimitExceeded: the group is too large for what its members are.
             BackendError: the broker could not be reached, or refused; some members may be there.
-            EnqueueUnconfirmed: all are stored, but not as safe as ``durability`` asks for.
+            EnqueueUnconfirmed: they may be stored or not, or less safe than asked for.
         """
         return self._handle(self.client.submit(_plan(self), "adelay"))
 

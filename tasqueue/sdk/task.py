@@ -47,7 +47,7 @@ class BaseTask(Definition[P, R_co]):
             ArgumentError: the arguments do not fit the function's signature.
             LimitExceeded: they are larger than a message may be.
             BackendError: the broker could not be reached, or refused.
-            EnqueueUnconfirmed: it is stored, but not as safe as its ``durability`` asks for.
+            EnqueueUnconfirmed: it may be stored or not, or less safe than ``durability`` asks for.
         """
         plan = enqueue(self._job(args, kwargs))
         return self._handle(self.spec.client.submit(plan, "adelay"))
@@ -74,7 +74,7 @@ class BaseTask(Definition[P, R_co]):
         Raises:
             ArgumentError: the arguments of a call do not fit; then none was sent.
             BackendError: the broker could not be reached, or refused; some may have been sent.
-            EnqueueUnconfirmed: all are stored, but not as safe as ``durability`` asks for.
+            EnqueueUnconfirmed: they may be stored or not, or less safe than asked for.
         """
         plan = enqueue_many(self._jobs(calls))
         return [self._handle(one) for one in self.spec.client.submit(plan, "adelay_many")]

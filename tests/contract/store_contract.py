@@ -83,6 +83,23 @@ class StoreContract:
             assert store.perform_blocking(request) == expected, request
         store.close()
 
+    async def test_a_repeat_of_a_call_leaves_what_became_of_its_job_alone(self, store: Any) -> None:
+        push = _named("a")._replace(call="call")
+        assert await store.perform(Submit([push])) == [True]
+        await store.perform(Write("job:msg:a", b"ended"))
+        assert await store.perform(Submit([push], again=True)) == [False]
+        assert await store.perform(Read(["job:msg:a"])) == [b"ended"]
+        assert (await store.perform(Pending(Q))).total == 1
+
+    async def test_a_call_counts_once_though_its_repeat_does_not_say_that_it_is_one(
+        self, store: Any
+    ) -> None:
+        """With a durability a caller repeats a call by the job's ID, from wherever."""
+        push = _named("a")._replace(call="call")
+        assert await store.perform(Submit([push])) == [True]
+        assert await store.perform(Submit([push])) == [False]
+        assert (await store.perform(Pending(Q))).total == 1
+
     async def test_a_job_is_parked_until_its_task_is_known(self, store: Any) -> None:
         lease = await registered(store)
         asked = Parked(Q, "nobodys", "one")

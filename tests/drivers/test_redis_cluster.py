@@ -576,6 +576,45 @@ async def test_a_job_that_a_replica_confirmed_survives_its_primary_and_workers_g
             await app.aclose()
 
 
+async def test_a_repeat_by_another_process_leaves_what_became_of_the_job_alone(
+    store: ClusterStore, servers: Cluster
+) -> None:
+    """Nothing tells that process that it is one: with a durability every call may be one."""
+    other = store_at(Address.from_url(servers.url))
+    request = Submit([Push("q", "a", b"record", b"A", call="a's", durability="replica")])
+    with pytest.raises(EnqueueUnconfirmed):
+        await store.perform(request)
+    await store.perform(Write("job:msg:a", b"ended"))
+    with pytest.raises(EnqueueUnconfirmed):
+        await other.perform(request)
+    assert await store.perform(Read(["job:msg:a"])) == [b"ended"]
+    assert servers.ask(servers.of("q"), "LLEN", "q") == 1
+    await other.aclose()
+
+
+async def test_a_call_that_was_not_answered_is_the_same_call_when_its_id_is_sent_again(
+    store: ClusterStore, servers: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = store._async.exchange
+
+    async def unanswered(commands: Sequence[Command], patience: float = 0.0) -> list[Any]:
+        replies = await exchange(commands, patience)
+        if any(one.script for one in commands):
+            raise BackendUnavailable("no answer")
+        return replies
+
+    monkeypatch.setattr(store._async, "exchange", unanswered)
+    push = Push("q", "mine", b"record", b"A", call="first")
+    with pytest.raises(BackendUnavailable) as caught:
+        await store.perform(Submit([push]))
+    assert caught.value.in_doubt
+    monkeypatch.undo()
+    await store.perform(Write("job:msg:mine", b"ended"))
+    assert await store.perform(Submit([push._replace(call="second")])) == [False]
+    assert await store.perform(Read(["job:msg:mine"])) == [b"ended"]
+    assert servers.ask(servers.of("q"), "LLEN", "q") == 1
+
+
 async def test_a_worker_outlives_the_failover_of_a_server(caplog: pytest.LogCaptureFixture) -> None:
     with cluster() as servers, cluster_node() as replica:
         primary = servers.of(PLAIN)

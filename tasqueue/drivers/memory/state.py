@@ -41,7 +41,8 @@ class MemoryState:
         self._order = count()
         self.data: dict[str, tuple[bytes, int]] = {}
         self.lists: dict[str, dict[str, None]] = {"success": {}, "failed": {}}
-        self.calls: set[str] = set()
+        self.calls: dict[str, int] = {}
+        """Tokens of enqueue calls → until when each is known (unix ns), the oldest first."""
         self.once: set[str] = set()
         self.groups: FanIn = FanIn()
         self._bells: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)

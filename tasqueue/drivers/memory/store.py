@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from tasqueue.core.errors import Unsupported
 from tasqueue.core.ports import (
@@ -39,6 +39,8 @@ from tasqueue.core.wire import is_message_of
 from tasqueue.drivers.memory.lease import MemoryLease
 from tasqueue.drivers.memory.state import MemoryState
 
+_CALL_NS: Final = 900 * 10**9
+"""How long an enqueue call is known."""
 _REUSED_ID = 0.01
 """Seconds to pause for a job whose ID has ended before: its next end cannot be told apart."""
 
@@ -137,13 +139,20 @@ class MemoryStore(MemoryState):
         return None
 
     def _submit(self, push: Push, *, again: bool) -> bool:
-        known = push.call in self.calls if push.call else JOB_KEY + push.job_id in self.data
-        if again and known:
+        known = again and JOB_KEY + push.job_id in self.data
+        if self._known(push.call) if push.call else known:
             return False
-        if push.call:
-            self.calls.add(push.call)
         self.push([push])
         return True
+
+    def _known(self, call: str) -> bool:
+        """Whether a call was made before, in the last 15 minutes; from now on it was."""
+        now_ns = self.now_ns()
+        while self.calls and self.calls[oldest := next(iter(self.calls))] <= now_ns:
+            del self.calls[oldest]
+        known = call in self.calls
+        self.calls.setdefault(call, now_ns + _CALL_NS)
+        return known
 
     def _read(self, name: str) -> bytes | None:
         data, until_ns = self.data.get(name, (None, 0))

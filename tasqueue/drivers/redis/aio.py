@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from redis.exceptions import ConnectionError as LostConnectionError
 from redis.exceptions import RedisError, ResponseError
 
+from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, TIMEOUT, Address
 from tasqueue.drivers.redis.calling import Calls
 from tasqueue.drivers.redis.command import Arg, Command, Steps, pack, some_lost
@@ -88,17 +89,19 @@ class Line:
         await self._wire.disconnect(nowait=True)
 
     async def _once(self, packet: bytes, count: int, patience: float) -> list[Any]:
-        whole = False
+        sent = whole = False
         try:
             if not await self.is_fresh():
                 await self._connect()
             async with asyncio.timeout(patience + len(packet) / _SLOWEST):
+                sent = True
                 await self._wire.send_packed_command([packet], check_health=False)
                 replies = [await self._reply() for _ in range(count)]
             self._used_at = time.monotonic()
             whole = True
         except (RedisError, OSError) as error:
             told = translate(error, self._address.shown, self._address.origin)
+            told.in_doubt = sent
             if self._outage:
                 self._outage.lost(told)
             raise told from error
@@ -153,13 +156,18 @@ class AsyncDriver:
             BackendUnavailable: the server is out of reach, or cannot serve now.
             BackendRejected: it refused a command.
         """
+        begun = False
         try:
             commands = next(steps)
             while True:
                 commands = steps.send(await self.exchange(commands, patience))
+                begun = True
         except StopIteration as end:
             result: T = end.value
             return result
+        except BackendError as error:
+            error.in_doubt |= begun
+            raise
 
     async def exchange(self, commands: Sequence[Command], patience: float = 0.0) -> list[Any]:
         """Send commands in one packet, and read their replies; errors among them are values.

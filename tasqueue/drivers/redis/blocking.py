@@ -62,13 +62,18 @@ class BlockingDriver:
             BackendUnavailable: the server is out of reach, or cannot serve now.
             BackendRejected: it refused a command.
         """
+        begun = False
         try:
             commands = next(steps)
             while True:
                 commands = steps.send(self.exchange(commands))
+                begun = True
         except StopIteration as end:
             result: T = end.value
             return result
+        except BackendError as error:
+            error.in_doubt |= begun
+            raise
 
     def exchange(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands in one packet, and read their replies; errors among them are values.
@@ -125,13 +130,16 @@ class BlockingDriver:
             line.drop()
 
     def _once(self, packet: bytes, count: int) -> list[Any]:
-        line = self._line()
+        line, sent = self._line(), False
         try:
+            line.wire.connect()
+            sent = True
             line.wire.send_packed_command([packet], check_health=False)
             replies = [self._reply(line.wire) for _ in range(count)]
         except (RedisError, OSError) as error:
             line.drop()
             told = translate(error, self._address.shown, self._address.origin)
+            told.in_doubt = sent
             if self._outage:
                 self._outage.lost(told)
             raise told from error

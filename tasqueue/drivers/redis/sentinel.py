@@ -68,11 +68,15 @@ class BlockingSentinelWire:
         self._ways = ways
         self._wire: BlockingWire | None = None
 
-    def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None:
-        """Find the primary and connect if needed, and send."""
+    def connect(self) -> None:
+        """Find the primary and be let in; does nothing if connected."""
         if self._wire is None:
             self._wire = self._found()
-        self._wire.send_packed_command(command, check_health=check_health)
+
+    def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None:
+        """Connect if needed, and send."""
+        self.connect()
+        self._connected().send_packed_command(command, check_health=check_health)
 
     def read_response(self) -> Any:
         """Return the next reply, or raise the error that it is."""

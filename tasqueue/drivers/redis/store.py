@@ -19,6 +19,7 @@ from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.check import examine
 from tasqueue.drivers.redis.command import Steps, ask, command
+from tasqueue.drivers.redis.doubt import Doubts
 from tasqueue.drivers.redis.ear import EARS
 from tasqueue.drivers.redis.gathering import Gathering
 from tasqueue.drivers.redis.group import Sweeper
@@ -59,6 +60,7 @@ class RedisStore:
         self._may_listen = True
         self._async, self._blocking = self._drivers(patient=False)
         self._gathering = Gathering(self._submit)
+        self._doubts = Doubts()
         self._async_worker, self._blocking_worker = self._drivers(patient=True)
 
     def __repr__(self) -> str:
@@ -89,11 +91,30 @@ class RedisStore:
             return self._pause_blocking(request)
         if isinstance(request, Sweep) and self.fan_in:
             return self._blocking.run(self._sweeper.look())
+        if isinstance(request, Submit):
+            return self._submit_blocking(request)
         return self._blocking.run(self._steps(request))
 
     async def _submit(self, request: Submit) -> list[bool]:
         """Send messages. When the answer is late they are sent again: both tries end within 3 s."""
-        return await self._async.run(self._steps(request))
+        request = self._doubts.recalled(request)
+        try:
+            pushed: list[bool] = await self._async.run(self._steps(request))
+        except BackendError as error:
+            self._doubts.failed(request, error)
+            raise
+        self._doubts.answered(request)
+        return pushed
+
+    def _submit_blocking(self, request: Submit) -> list[bool]:
+        request = self._doubts.recalled(request)
+        try:
+            pushed: list[bool] = self._blocking.run(self._steps(request))
+        except BackendError as error:
+            self._doubts.failed(request, error)
+            raise
+        self._doubts.answered(request)
+        return pushed
 
     async def run(self, steps: Steps[T]) -> T:
         """Send commands that are no request of the engine's."""

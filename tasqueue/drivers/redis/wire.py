@@ -6,7 +6,11 @@ from typing import Any, Protocol
 
 
 class BlockingWire(Protocol):
-    """A connection for threads; it connects when something is sent."""
+    """A connection for threads."""
+
+    def connect(self) -> None:
+        """Connect and be let in; does nothing if connected."""
+        ...
 
     def send_packed_command(self, command: list[bytes], *, check_health: bool) -> None:
         """Connect if needed, and send."""

@@ -95,6 +95,7 @@ class ClusterAsyncDriver(AsyncDriver):
         try:
             (reply,) = await self.node(host).exchange([MAP])
         except BackendUnavailable as error:
+            error.in_doubt = False  # nothing was asked for yet
             return error
         return reply
 
@@ -222,6 +223,7 @@ class ClusterBlockingDriver(BlockingDriver):
         try:
             (reply,) = self._node(host).exchange([MAP])
         except BackendUnavailable as error:
+            error.in_doubt = False  # nothing was asked for yet
             return error
         return reply
 

@@ -120,16 +120,18 @@ def records(pushes: Iterable[Push]) -> list[list[Command]]:
 def _submit(request: Submit) -> Steps[list[bool]]:
     """Records first, then the messages; a repeat leaves what has arrived alone.
 
+    With a durability any call may be one: callers repeat theirs by the job's ID.
+
     Raises:
         EnqueueUnconfirmed: all is sent, but a message is not as safe as asked for.
     """
     parcels = [parcel(push, push.call or push.job_id) for push in request.pushes]
     there: Sequence[int] = [0] * len(parcels)
-    if request.again:
+    durability = strongest({push.durability for push in request.pushes})
+    if request.again or durability != ACK:
         there = yield from ask(*[command("EXISTS", one.key) for one in parcels])
     for sets in records(p for p, before in zip(request.pushes, there, strict=True) if not before):
         yield from ask(*sets)
-    durability = strongest({push.durability for push in request.pushes})
     if durability == ACK:
         parcels = [one for one, before in zip(parcels, there, strict=True) if not before]
     put_now = yield from _send(parcels, durability, request.pushes)
