@@ -58,13 +58,14 @@ class Server:
     """Registers tasks, runs their jobs, enqueues and answers (Go: Server).
 
     A producer is a server without tasks that is not started. All calls but `add_task` and `limit`
-    raise BackendUnavailable while a server is out of reach.
+    raise BackendUnavailable while a server is out of reach. ``store`` is what broker and results
+    are together, where that is known; else it is asked at the first call.
     """
 
-    def __init__(self, opts: ServerOpts) -> None:
+    def __init__(self, opts: ServerOpts, *, store: Store | None = None) -> None:
         self._opts = opts
         self._registry = Registry()
-        self._store: Store | None = None
+        self._store = store
         self._running: Run | None = None
         self.leftover: Leftover = Leftover()
         """What the last `start` left behind when it returned."""

@@ -22,7 +22,7 @@ from tasqueue.sdk.definition import Spec
 from tasqueue.sdk.fan import fan_of
 from tasqueue.sdk.handle import ChainHandle, GroupHandle, JobHandle, checked
 from tasqueue.sdk.naming import app_path, default_name, place, runs_on_loop
-from tasqueue.sdk.opening import Opened, chosen_url, shown
+from tasqueue.sdk.opening import Opened, chosen_results, chosen_url, shown
 from tasqueue.sdk.options import CallOptions, Seconds, Settings, task_settings
 from tasqueue.sdk.process import ProcessPool, process_handler
 from tasqueue.sdk.running import async_handler, sync_handler
@@ -54,7 +54,9 @@ class App:
 
     ``url`` is that of a back end (``redis://``, ``rediss://``, ``valkey://``, ``unix://``,
     ``redis+sentinel://``, ``redis+cluster://``, ``memory://``); left out, it is the environment
-    variable ``TASQUEUE_URL``, else ``memory://``. ``imports`` names the modules that a worker
+    variable ``TASQUEUE_URL``, else ``memory://``. ``results`` is the URL of another back end, where
+    records, results and groups are kept; left out, they are where the messages are, and a job ends
+    in one step. ``imports`` names the modules that a worker
     loads, so that their tasks are known. ``result_ttl`` (seconds or timedelta) is how long records
     and results are kept after a job's end; None is for ever. ``signing`` holds the keys that
     messages are signed and checked with; None does neither. ``durability`` is how far a job must
@@ -72,12 +74,14 @@ class App:
         self,
         url: str | None = None,
         *,
+        results: str | None = None,
         imports: Iterable[str] = (),
         result_ttl: Seconds | None = WEEK,
         signing: Signing | None = None,
         durability: Durability = ACK,
     ) -> None:
         self.url: Final = chosen_url(url)
+        results_url = chosen_results(results, self.url)
         self.imports: Final[tuple[str, ...]] = (
             (imports,) if isinstance(imports, str) else tuple(imports)
         )
@@ -89,7 +93,13 @@ class App:
         defaults = Settings(durability=check_durability(durability))
         self._defaults = task_settings({"result_ttl": result_ttl}, defaults)
         self._signing = signing
-        self._client = Client(self.url, self._defaults.result_ttl, self._serve, signing=signing)
+        self._client = Client(
+            self.url,
+            self._defaults.result_ttl,
+            self._serve,
+            results_url=results_url,
+            signing=signing,
+        )
         self._sender = Sender(self._client, self._spec_of)
         self._processes = ProcessPool()
 
@@ -288,9 +298,9 @@ class App:
         return made
 
     def _serve(self, opened: Opened) -> Server:
-        server = Server(
-            ServerOpts(broker=opened.broker, results=opened.results, signing=self._signing)
-        )
+        opts = ServerOpts(broker=opened.broker, results=opened.results, signing=self._signing)
+        # Who sends and who works must agree on whether the two lie apart.
+        server = Server(opts, store=opened.store if opened.is_pair else None)
         for entry in self._entries.values():
             server.add_task(entry)
         return server

@@ -39,9 +39,11 @@ class Client:
         keep: timedelta | None,
         serve: Callable[[Opened], Server],
         *,
+        results_url: str = "",
         signing: Signing | None = None,
     ) -> None:
         self.url = url
+        self._results_url = results_url
         self.is_memory: bool = scheme(url) == MEMORY
         self.hint = "" if self.is_memory else "tasqueue worker MODULE:APP"
         """The command that starts a worker for this app; "" where that is of no use."""
@@ -134,7 +136,7 @@ class Client:
             return self._opened
         with self._ready():
             if self._opened is None:
-                opened = open_backend(self.url, self._keep)
+                opened = open_backend(self.url, self._keep, self._results_url)
                 self._opened = opened._replace(store=signed(opened.store, self._signing))
             return self._opened
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -34,6 +36,24 @@ class Opened(NamedTuple):
     broker: Broker
     results: Results
     store: ClientStore
+    is_pair: bool = False
+    """Whether the two lie apart."""
+
+
+def chosen_results(url: str | None, broker: str) -> str:
+    """The URL where an app keeps records and results, if it is not that of its broker; else "".
+
+    Raises:
+        ConfigurationError: no back end goes by that scheme, or the two cannot be a pair.
+        Unsupported: it is one that this version does not have yet.
+    """
+    if url is None or url == broker:
+        return ""
+    found = chosen_url(url)
+    if MEMORY in {scheme(found), scheme(broker)}:
+        msg = f"App(results=…): {MEMORY}:// lies in one process, and is no half of a back end"
+        raise ConfigurationError(msg)
+    return found
 
 
 def chosen_url(url: str | None) -> str:
@@ -73,10 +93,11 @@ def shown(url: str) -> str:
     return _QUERY_SECRET.sub(r"\1***", _USER_SECRET.sub(r"\1:***@", url))
 
 
-def open_backend(url: str, keep: timedelta | None) -> Opened:
+def open_backend(url: str, keep: timedelta | None, results_url: str = "") -> Opened:
     """Make the back end of a checked URL; nothing is connected yet.
 
-    ``keep`` is how long records of groups and chains, and places in lists, are kept.
+    ``keep`` is how long records of groups and chains, and places in lists, are kept;
+    ``results_url`` is where they are, if not at ``url``.
     """
     if scheme(url) == MEMORY:
         from tasqueue.brokers.memory_broker import MemoryBroker  # noqa: PLC0415 -- loaded late
@@ -89,9 +110,24 @@ def open_backend(url: str, keep: timedelta | None) -> Opened:
     from tasqueue.results.redis_results import RedisResults  # noqa: PLC0415 -- loads redis
 
     origin = VARIABLE if os.environ.get(VARIABLE) == url else "App(…)"
+    with _named(url, origin):
+        broker = RedisBroker.from_url(url, origin=origin)
+    with _named(results_url or url, origin):
+        results = RedisResults.from_url(
+            results_url or url, expiry=keep, meta_expiry=keep, origin=origin
+        )
+    if not results_url or broker.store.shares_place(results.store):
+        return Opened(broker, results, results.store)
+    from tasqueue.engine.pair import PairStore  # noqa: PLC0415 -- few need it
+
+    return Opened(broker, results, PairStore(broker.store, results.store, results), is_pair=True)
+
+
+@contextmanager
+def _named(url: str, origin: str) -> Iterator[None]:
+    """Say of which URL an error speaks."""
     try:
-        results = RedisResults.from_url(url, expiry=keep, meta_expiry=keep, origin=origin)
+        yield
     except ConfigurationError as error:
         msg = f"{shown(url)!r} (from {origin}): {error}"
         raise type(error)(msg) from error
-    return Opened(RedisBroker.from_url(url, origin=origin), results, results.store)

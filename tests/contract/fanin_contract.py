@@ -11,6 +11,7 @@ from tasqueue.core.job import Job, JobMessage, JobStatus, Meta
 from tasqueue.core.ports import (
     JOB_KEY,
     Answer,
+    Claim,
     GroupResults,
     Lost,
     OpenGroup,
@@ -311,3 +312,41 @@ class FanInContract:
         assert not await hand.store.perform(Sweep())
         assert await hand.claim() == ["g-ok"]
         assert await hand.results("g") == [b"1"]
+
+
+class CallbackCopiesContract:
+    """Where a group fires in steps, a callback may come twice after a long outage between two."""
+
+    @pytest.mark.parametrize("comes_back", [False, True])
+    @pytest.mark.parametrize("together", [False, True])
+    async def test_copies_of_a_callback_are_decided_once(
+        self, store: Any, *, comes_back: bool, together: bool
+    ) -> None:
+        lease = store.lease(WorkerInfo(queues=(Q,)))
+
+        def beat() -> None:
+            assert lease.beat()
+            store.close()
+
+        await asyncio.to_thread(beat)
+        body = push("g-ok").body
+        for call in ("one", "two"):
+            await store.perform(Submit([Push(Q, "g-ok", body, body, call=call)]))
+        claims: list[Claim] = []
+        while len(claims) < 2:
+            claims += await lease.claim(Q, 2)
+        again = push("g-ok")._replace(body=body + b" ") if comes_back else None
+        listing = "" if comes_back else "success"
+        ends = [
+            Settlement(one.token, "g-ok", body, listing=listing, again=again, closes="g")
+            for one in claims
+        ]
+        if together:
+            answers = await lease.settle(Q, ends)
+        else:
+            answers = [(await lease.settle(Q, [end]))[0] for end in ends]
+        assert answers == [Answer.APPLIED, Answer.DECIDED]
+        assert await lease.adopt(Q) == []
+        page = await store.perform(Pending(Q))
+        assert page.total == comes_back
+        await lease.end(Q)

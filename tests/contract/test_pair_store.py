@@ -10,7 +10,7 @@ from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.engine.pair import PairStore
 from tasqueue.results import MemoryResults
 from tasqueue.results.redis_results import RedisResults
-from tests.contract.fanin_contract import FanInContract
+from tests.contract.fanin_contract import CallbackCopiesContract, FanInContract
 from tests.contract.lease_contract import LeaseContract
 from tests.contract.store_contract import StoreContract
 from tests.servers import Cluster, Valkey
@@ -37,7 +37,7 @@ def _url(kind: str, request: pytest.FixtureRequest, *, broker: bool) -> str:
     return other.url
 
 
-class TestPairStore(StoreContract, LeaseContract, FanInContract):
+class TestPairStore(StoreContract, LeaseContract, FanInContract, CallbackCopiesContract):
     many = 520
 
     @pytest.fixture(params=PAIRS)

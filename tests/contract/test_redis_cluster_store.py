@@ -9,7 +9,7 @@ from tasqueue.core.blame import Blame
 from tasqueue.core.ports import Answer, Claim, Push, Settlement, Submit, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore, store_at
 from tasqueue.drivers.redis.lease import RedisLease
-from tests.contract.fanin_contract import FanInContract
+from tests.contract.fanin_contract import CallbackCopiesContract, FanInContract
 from tests.contract.lease_contract import LeaseContract
 from tests.contract.store_contract import StoreContract
 from tests.servers import Cluster
@@ -28,7 +28,7 @@ async def store(cluster_servers: Cluster) -> AsyncIterator[RedisStore]:
     made.close()
 
 
-class TestClusterStore(StoreContract, LeaseContract, FanInContract):
+class TestClusterStore(StoreContract, LeaseContract, FanInContract, CallbackCopiesContract):
     """The clauses of the contracts."""
 
 

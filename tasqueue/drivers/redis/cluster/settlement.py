@@ -36,6 +36,8 @@ class _Job:
             self.pushes = (one.again._replace(record=one.record),)
         name = hashlib.sha1(raw or b"", usedforsecurity=False).hexdigest()
         self.parcels = [parcel(push, f"{name}:{i}") for i, push in enumerate(self.pushes)]
+        # A callback may have been sent twice, after an outage between two steps of its group.
+        self.once = one.once or (name if one.closes and raw is not None else "")
 
     def spoilt(self, reply: Any) -> None:
         """Note a key of the wrong type; any other error is raised."""
@@ -77,23 +79,22 @@ def mark(keys: QueueKeys, worker_id: str, marks: Sequence[Mark]) -> Steps[None]:
 
 def _owned(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) -> Steps[list[_Job]]:
     """Look which jobs are held; those whose bytes were decided before are acknowledged only."""
-    copies = [f"tq:once:{one.once}" for one in settlements if one.once]
-    raws, alive, *decided = yield from ask(
+    raws, alive = yield from ask(
         command("HMGET", keys.held(worker_id), *[one.token for one in settlements]),
         command("HEXISTS", keys.beats, worker_id),
-        *[command("EXISTS", name) for name in copies],
     )
-    known = {name for name, there in zip(copies, decided, strict=True) if there}
     jobs = [_Job(one, raw) for one, raw in zip(settlements, raws, strict=True)]
+    copies = [job.once for job in jobs if job.once]
+    decided = yield from ask(*[command("EXISTS", f"tq:once:{name}") for name in copies])
+    known = {name for name, there in zip(copies, decided, strict=True) if there}
     for job, raw in zip(jobs, raws, strict=True):
-        once = f"tq:once:{job.one.once}"
         if raw is None:
             job.answer = Answer.DECIDED if alive else Answer.FENCED
-        elif once in known:
+        elif job.once in known:
             job.answer = Answer.DECIDED
             yield from ask(command("HDEL", keys.held(worker_id), job.one.token))
-        elif job.one.once:
-            known.add(once)  # a copy may lie in the same batch
+        elif job.once:
+            known.add(job.once)  # a copy may lie in the same batch
     return jobs
 
 
@@ -145,7 +146,7 @@ def _write(jobs: Sequence[_Job], now_ns: int) -> Steps[None]:
     replies = (yield commands) if commands else []
     for job, reply in zip(owners, replies, strict=True):
         job.spoilt(reply)
-    names = [job.one.once for job in _open(jobs) if job.one.once]
+    names = [job.once for job in _open(jobs) if job.once]
     yield from ask(*[command("SET", f"tq:once:{name}", 1, "EX", _DAY) for name in names])
 
 
