@@ -42,6 +42,7 @@ class Heart:
         self._clock = clock
         self._alive_at: float | None = None
         self._failed = False
+        self._leaving = False
         self._stopped = threading.Event()
         self._now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tasqueue-beats", daemon=True)
@@ -64,6 +65,11 @@ class Heart:
         """Beat without waiting for the next turn."""
         self._now.set()
 
+    def leave(self) -> None:
+        """Say, now and with every beat, that this worker was told to stop."""
+        self._leaving = True
+        self._now.set()
+
     async def stop(self) -> None:
         """Stop beating; returns when the thread has ended."""
         self._stopped.set()
@@ -76,7 +82,7 @@ class Heart:
             self._now.clear()
             wait, sent_at = self._seconds, self._clock.monotonic()
             try:
-                if self._lease.beat():
+                if self._lease.beat(leaving=self._leaving):
                     self._alive_at, self._failed = sent_at, False
             except BackendError as error:
                 self._failed = True

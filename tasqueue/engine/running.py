@@ -107,6 +107,8 @@ class Run:
         finally:
             if not self._stop.is_set():
                 self.stop(self._grace)
+            if self._notes.supervisor_pid is None:  # else it is the supervisor who knows why
+                heart.leave()
             await self._in_any_case(asyncio.create_task(drain.run()))
 
     async def _until_stopped(self, tasks: Iterable[asyncio.Task[Any]]) -> None:

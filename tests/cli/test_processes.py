@@ -20,6 +20,10 @@ def _kill_the_process_of_run(run: int, conn: Redis, gate: str) -> None:
     os.kill(_pids(conn, gate)[run], SIGKILL)
 
 
+def _told_to_stop(conn: Redis) -> bool:
+    return any("|leaving" in str(place) for place in conn.hvals("tq:wk:{cli}"))
+
+
 def test_a_killed_child_loses_nothing_and_its_jobs_run_again_at_once(
     tmp_path: Path, redis_url: str, redis_client: Redis
 ) -> None:
@@ -51,6 +55,29 @@ def test_an_innocent_job_whose_process_is_killed_by_hand_again_and_again_ends_we
         redis_client.set("gate", 1)
         assert job.get(timeout=25) == 7
     assert redis_client.zcard("tq:dl:{cli}") == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--processes", "1"]])
+def test_a_deploy_that_kills_what_still_drains_makes_nobody_suspect(
+    tmp_path: Path, redis_url: str, redis_client: Redis, options: list[str]
+) -> None:
+    """As a container's runtime does, which kills all at once when its own patience is over."""
+    options = [*options, "--grace", "600", "--lease", "600"]
+    with App(redis_url) as app:
+        job = app.using(queue="cli").send("wait", number=7, gate="gate")
+        for run in range(3):
+            with worker(tmp_path, redis_url, *options) as old:
+                wait_until(lambda: len(_pids(redis_client, "gate")) > run, "its next run")  # noqa: B023
+                old.signal(SIGTERM)
+                wait_until(lambda: _told_to_stop(redis_client), "that it says that it leaves")
+                pids = children(old.pid)
+                old.kill()
+                for pid in pids:
+                    os.kill(pid, SIGKILL)
+        redis_client.set("gate", 1)
+        with worker(tmp_path, redis_url, *options):
+            assert redis_client.exists("tq:su:{cli}", "tq:cr:{cli}") == 0
+            assert job.get(timeout=20) == 7
 
 
 def test_the_children_of_a_killed_supervisor_end_and_another_worker_gets_their_jobs(

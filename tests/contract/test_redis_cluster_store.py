@@ -37,7 +37,7 @@ async def _worker(store: RedisStore) -> RedisLease:
 
     def beat() -> None:
         assert lease.beat()
-        assert store.reaper().beat(lease.worker_id, QUEUES)
+        assert store.reaper().beat(lease.worker_id, QUEUES, leaving=False)
         store.close()
 
     await asyncio.to_thread(beat)

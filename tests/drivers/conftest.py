@@ -42,12 +42,12 @@ class Workers:
         assert await self.beat(lease)
         return lease
 
-    async def beat(self, lease: RedisLease) -> bool:
+    async def beat(self, lease: RedisLease, *, leaving: bool = False) -> bool:
         """Beat from another thread, as the engine does; that thread's connection is closed."""
 
         def beat() -> bool:
             try:
-                return lease.beat()
+                return lease.beat(leaving=leaving)
             finally:
                 self._store.close()
 

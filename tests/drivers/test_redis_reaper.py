@@ -33,14 +33,14 @@ async def test_a_beat_of_the_supervisor_keeps_a_child_alive_but_registers_nobody
     store: RedisStore, worker: Workers, redis_client: Any
 ) -> None:
     reaper = store.reaper()
-    assert not reaper.beat("nobody", [Q])
+    assert not reaper.beat("nobody", [Q], leaving=False)
     assert not redis_client.exists(K.beats)
     lease = await worker(Q, OTHER)
     before = int(redis_client.hget(K.beats, lease.worker_id))
-    assert reaper.beat(lease.worker_id, [Q, OTHER])
+    assert reaper.beat(lease.worker_id, [Q, OTHER], leaving=False)
     assert int(redis_client.hget(K.beats, lease.worker_id)) == before + 1
     redis_client.hdel(queue_keys(OTHER).beats, lease.worker_id)
-    assert not reaper.beat(lease.worker_id, [Q, OTHER])
+    assert not reaper.beat(lease.worker_id, [Q, OTHER], leaving=False)
     store.close()
 
 
@@ -90,6 +90,6 @@ def test_a_worker_writes_down_who_supervises_it(store: RedisStore, redis_client:
 def test_a_server_that_is_away_is_an_error_to_try_again_after() -> None:
     reaper = RedisStore(Address.from_url(f"redis://{GONE}")).reaper()
     with pytest.raises(BackendUnavailable):
-        reaper.beat("w", [Q])
+        reaper.beat("w", [Q], leaving=False)
     with pytest.raises(BackendUnavailable):
         reaper.reap("w", [Q], {Q: ["1:x"]}, blame=Blame.JOB)

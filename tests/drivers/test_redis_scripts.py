@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasqueue.core.blame import Blame
 from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.ports import Answer, Push, Settlement, Submit
 from tasqueue.drivers.redis import solitude
@@ -72,8 +73,8 @@ CALLS: dict[str, Callable[[], Command]] = {
     "promote": lambda: call("promote", (K.scheduled, Q, K.suspects, K.convicts), (9, 9)),
     "reap": lambda: reap(K, "w", "exit"),
     "reap a child": lambda: reap(K, "w", "child", started=["1:t"]),
-    "reap a lost host": lambda: reap(K, "w", "host", seen=b"1"),
-    "reap a suspect": lambda: reap(K, "v", "child", started=["s3:t"], points=4),
+    "reap a lost host": lambda: reap(K, "w", "host", seen=b"1", whose=Blame.ANYBODY),
+    "reap a suspect": lambda: reap(K, "v", "child", started=["s3:t"], whose=Blame.JOB),
     "release": lambda: release(K, "w", ["1:t", "s2:t"]),
     "retry": lambda: retry(K, "w", [later()]),
     "retry later": lambda: retry(K, "w", [later(due=1)]),

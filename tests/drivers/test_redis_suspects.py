@@ -304,8 +304,8 @@ async def test_a_success_clears_what_a_job_was_charged_with(
 async def lost_host(worker: Workers, redis_client: Any) -> AsyncIterator[RedisLease]:
     """A worker whose host goes down, as a peer finds out by its lease."""
     lease, peer = await worker(), await worker()
+    redis_client.hset(K.workers, lease.worker_id, "elsewhere|pid|1|1|30|0|")
     yield lease
-    redis_client.hset(K.workers, lease.worker_id, "elsewhere|pid|1|1|30")
     for _ in range(6):
         await worker.beat(peer)
         await peer.rescue(Q)
@@ -339,6 +339,21 @@ async def test_a_lost_host_makes_nobody_suspect_the_first_time(
         assert len(await takes(lease, limit=1)) == 1
     assert redis_client.lrange(K.suspects, 0, -1) == [b"a"]
     assert redis_client.lrange(Q, 0, -1) == [b"b"]
+
+
+async def test_the_loss_of_what_was_told_to_stop_makes_nobody_suspect_and_charges_nobody(
+    store: RedisStore, worker: Workers, redis_client: Any
+) -> None:
+    """Deploys by a runtime that kills what still drains when its patience is over."""
+    await submit(store, "long")
+    redis_client.lpush(K.suspects, "suspect")
+    for _ in range(20):
+        async with lost_host(worker, redis_client) as lease:
+            await takes(lease)
+            assert await worker.beat(lease, leaving=True)
+    assert redis_client.lrange(K.suspects, 0, -1) == [b"suspect"]
+    assert redis_client.lrange(Q, 0, -1) == [b"long"]
+    assert not redis_client.exists(K.charges, K.convicts)
 
 
 async def test_whatever_queues_do_at_once_a_suspect_is_the_one_job_of_its_process(

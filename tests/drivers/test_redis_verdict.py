@@ -13,9 +13,10 @@ from tasqueue.core.blame import Blame, blame
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import ask, call
 from tasqueue.drivers.redis.keys import queue_keys
+from tasqueue.drivers.redis.process import Place, parse
 from tasqueue.drivers.redis.reaper import _reap
 from tasqueue.drivers.redis.solitude import claim
-from tasqueue.drivers.redis.upkeep import reap
+from tasqueue.drivers.redis.upkeep import _blame, reap
 
 Q = "q"
 K = queue_keys(Q)
@@ -36,10 +37,11 @@ class End(Enum):
     STOPPED = -15
     """A kill too, after it was told to stop."""
     HOST = "its host is lost"
+    LEFT = "its host is lost, after it said that it was told to stop"
     CLEAN = "it signs off"
 
 
-class Place:
+class Processes:
     """One worker process after the other."""
 
     def __init__(self, driver: BlockingDriver, client: Any) -> None:
@@ -54,15 +56,17 @@ class Place:
     def takes(self) -> dict[str, bytes]:
         """What the next process claims, by token."""
         self.name = f"w{next(self._names)}"
-        self._do(call("beat", (K.beats, K.workers), (self.name, "1", "place")))
+        self._beat()
         reply = self._do(claim(K, self.name, limit=2, alone=True))
         return {token.decode(): raw for token, raw in zip(reply[1::2], reply[2::2], strict=True)}
 
     def ends(self, end: End, begun: Sequence[str]) -> None:
         """As its supervisor tells it, a peer, or the process itself."""
-        if end is End.HOST:
+        if end in {End.HOST, End.LEFT}:
+            self._beat(leaving=end is End.LEFT)
+            whose = _blame(parse(self.client.hget(K.workers, self.name).decode()))
             seen = self.client.hget(K.beats, self.name)
-            assert self._do(reap(K, self.name, "host", seen=seen)) >= 0
+            assert self._do(reap(K, self.name, "host", seen=seen, whose=whose)) >= 0
         elif end is End.CLEAN:
             assert self._do(reap(K, self.name, "exit")) >= 0
         else:
@@ -74,19 +78,23 @@ class Place:
         found: list[bytes] = self.client.lrange(K.convicts, 0, -1)
         return found
 
+    def _beat(self, *, leaving: bool = False) -> None:
+        args = (self.name, "1", Place("", "", 1, "", 30).text(), "1" if leaving else "")
+        assert self._do(call("beat", (K.beats, K.workers), args))
+
     def _do(self, command: Any) -> Any:
         (reply,) = self.driver.run(ask(command))
         return reply
 
 
 @pytest.fixture
-def place(driver: BlockingDriver, redis_client: Any) -> Place:
-    return Place(driver, redis_client)
+def processes(driver: BlockingDriver, redis_client: Any) -> Processes:
+    return Processes(driver, redis_client)
 
 
 _SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 _HARM = st.sampled_from([End.KILL, End.HOST])
-_ORDER = st.sampled_from([End.STOPPED, End.CLEAN])
+_ORDER = st.sampled_from([End.STOPPED, End.LEFT, End.CLEAN])
 
 
 @_SHARED
@@ -96,23 +104,23 @@ _ORDER = st.sampled_from([End.STOPPED, End.CLEAN])
     poisoned=st.booleans(),
 )
 def test_an_innocent_survives_what_is_promised_beside_a_poison_too(
-    place: Place, *, harms: list[End], between: list[list[End]], poisoned: bool
+    processes: Processes, *, harms: list[End], between: list[list[End]], poisoned: bool
 ) -> None:
-    place.clean()
-    place.client.lpush(Q, INNOCENT, *[POISON] * poisoned)
+    processes.clean()
+    processes.client.lpush(Q, INNOCENT, *[POISON] * poisoned)
     left = [end for harm, calm in zip(harms, between, strict=True) for end in (*calm, harm)]
     # The first kill makes it a suspect and charges nothing; a crash of the poison does that too.
     left += [] if poisoned else [End.KILL]
     while left:
-        held = place.takes()
+        held = processes.takes()
         if POISON not in held.values():
-            place.ends(left.pop(), list(held))
+            processes.ends(left.pop(), list(held))
         elif next(iter(held)).startswith("c"):
-            place.client.delete(K.held(place.name))  # it is buried
+            processes.client.delete(K.held(processes.name))  # it is buried
         else:
-            place.ends(End.CRASH, list(held))
-        assert INNOCENT not in place.convicted()
-    assert INNOCENT in place.takes().values()
+            processes.ends(End.CRASH, list(held))
+        assert INNOCENT not in processes.convicted()
+    assert INNOCENT in processes.takes().values()
 
 
 @_SHARED
@@ -122,16 +130,16 @@ def test_an_innocent_survives_what_is_promised_beside_a_poison_too(
     seed=st.randoms(use_true_random=False),
 )
 def test_a_poison_is_convicted_in_the_end_and_does_not_run_again(
-    place: Place, ends: list[End], between: list[End], seed: Any
+    processes: Processes, ends: list[End], between: list[End], seed: Any
 ) -> None:
-    place.clean()
-    place.client.lpush(Q, POISON)
+    processes.clean()
+    processes.client.lpush(Q, POISON)
     left = [*ends[:CONVICTS], *between]
     seed.shuffle(left)
     for end in left:
-        if place.convicted():
+        if processes.convicted():
             break
-        place.ends(end, list(place.takes()))
-    assert place.convicted() == [POISON]
-    (token,) = place.takes()
+        processes.ends(end, list(processes.takes()))
+    assert processes.convicted() == [POISON]
+    (token,) = processes.takes()
     assert token.startswith("c")

@@ -102,7 +102,7 @@ class _FaultyLease:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._lease, name)
         if name == "beat":
-            return lambda: self._beat(found)
+            return lambda **how: self._beat(partial(found, **how))
         if not callable(found):
             return found
 

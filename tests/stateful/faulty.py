@@ -92,10 +92,10 @@ class _FaultyLease:
         return self._awaited(found) if name in _OVER_THE_WIRE else found
 
     def _blocking(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def over_the_wire(*arguments: Any) -> Any:
+        def over_the_wire(*arguments: Any, **named: Any) -> Any:
             lost = self._weather.fate()
             self._weather.check(lost, "request")
-            answer = call(*arguments)
+            answer = call(*arguments, **named)
             self._weather.check(lost, "reply")
             return answer
 

@@ -59,6 +59,13 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "release doubles": ("release", "redis.call('HDEL', KEYS[2], ARGV[i])", ""),
     "mark is not fenced": ("mark", "redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1", "true"),
     "bury keeps the token": ("bury", "redis.call('HDEL', KEYS[1], ARGV[1])", ""),
+    "a worker that was told to stop does not say so": ("beat", "ARGV[4] == '1'", "false"),
+    "a worker says that it leaves again and again": (
+        "beat", "string.sub(record, -8) ~= '|leaving'", "true",
+    ),
+    "nobody is lost with a worker that was told to stop": (
+        "reap", "why == 'host' and points > 0", "why == 'host'",
+    ),
     "a beat revives": ("beat", "ARGV[2] == '1' and redis.call", "redis.call"),
     "a suspect runs beside others": ("claim", "holds == 0 and ARGV[5] == '1'", "ARGV[5] == '1'"),
     "a suspect runs beside another queue's": (
@@ -105,7 +112,7 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "one lost host makes a suspect": ("reap", "1) >= 2) then", "1) >= 1) then"),
     "no lost host makes a suspect": ("reap", "1) >= 2) then", "1) >= 99) then"),
     "a clean exit makes suspects": (
-        "reap", "(why == 'host' and charge(", "((why == 'host' or why == 'exit') and charge(",
+        "reap", "lost = why == 'host' and points > 0", "lost = why == 'exit' or why == 'host'",
     ),
     "finish clears no charge": ("finish", "if charges then acquit(cr, raw) end", ""),
     "retry clears no charge": ("retry", "if charges then acquit", "if false then acquit"),

@@ -65,11 +65,15 @@ class Jobs(Clients):
         landing = K.landing(self.ghost_or(w, ghost=late))
         self.client.lmove(Q, landing, "RIGHT", "LEFT")
 
-    @rule(w=st.sampled_from(WORKERS), ghost=st.booleans())
-    def beat(self, *, w: str, ghost: bool) -> None:
+    @rule(
+        w=st.sampled_from(WORKERS),
+        ghost=st.booleans(),
+        leaving=st.sampled_from([False, False, True]),
+    )
+    def beat(self, *, w: str, ghost: bool, leaving: bool) -> None:
         worker = self.ghost_or(w, ghost=ghost)
         there = self.registered(worker)
-        assert (self.beat_as(worker) > 0) == there, "a reaped worker came back"
+        assert (self.beat_as(worker, leaving=leaving) > 0) == there, "a reaped worker came back"
 
     @rule(
         w=st.sampled_from(WORKERS),

@@ -58,13 +58,19 @@ class QueueMachine(Jobs):
                 return
             if how == "host":
                 seen = self.client.hget(K.beats, worker)
-                assert self.run(ask(reap(K, worker, "host", seen=seen)))[0] >= 0
+                assert self.lost(worker, seen) >= 0
                 self.given_back(worker, "host")
                 self.held = {key: raw for key, raw in self.held.items() if key[0] != worker}
                 self.starts_anew(w)
             else:
                 begun = [token for _, token in self.jobs_of(worker)][:share]
                 self.child_ends(w, begun, beside=how != "child", blame=blame)
+
+    def lost(self, worker: str, seen: bytes | None) -> int:
+        """A peer takes a worker for dead, and has read whether it was told to stop."""
+        whose = self.loss_of(worker)
+        (back,) = self.run(ask(reap(K, worker, "host", seen=seen or b"", whose=whose)))
+        return int(back)
 
     def slips_in(self, worker: str) -> None:
         job_id = f"j{self.tick()}"
@@ -82,7 +88,7 @@ class QueueMachine(Jobs):
             self.beat_as(worker)
         elif not self.may_end(worker):
             return
-        (back,) = self.run(ask(reap(K, worker, "host", seen=seen)))
+        back = self.lost(worker, seen)
         assert (back >= 0) == (seen != b"none" and not stale), "reaped although it had beaten"
         if back >= 0:
             self.given_back(worker, "host")

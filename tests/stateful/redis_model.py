@@ -86,6 +86,7 @@ class QueueModel(RuleBasedStateMachine):
         self.decided: set[str] = set()
         self.worker = {w: f"{w}0" for w in WORKERS}
         self.ghosts: list[str] = []
+        self.leaving: set[str] = set()  # workers that were told to stop, and said so
         self.records: dict[str, bytes] = {}
         self.results: dict[str, bytes] = {}
         self.lists: dict[str, set[str]] = {"success": set(), "failed": set()}
@@ -131,6 +132,8 @@ class QueueModel(RuleBasedStateMachine):
     ) -> None:
         """Every job goes back to where it came from, or is a suspect now, or convicted."""
         jobs = self.jobs_of(worker)
+        if why == "host":
+            blame = self.loss_of(worker)
         for key in jobs:
             raw, kind = self.own.pop(key), key[1][0]
             guilty = why == "child" and key[1] in begun
@@ -138,14 +141,15 @@ class QueueModel(RuleBasedStateMachine):
                 self.convicts[raw] += 1
             elif kind == "s":
                 lone = lone and len(jobs) == 1
-                self.points[raw] += blame if lone and guilty else lone and why == "host"
-                charged = lone and (why == "host" or (guilty and bool(blame)))
+                charged = bool(blame) and lone and (guilty or why == "host")
+                self.points[raw] += blame if charged else 0
                 condemned = charged and self.points[raw] >= 12
                 assert not condemned or self.facts(raw).task == "poison", "an innocent"
                 (self.convicts if condemned else self.suspects)[raw] += 1
             else:
-                self.losses[raw] += why == "host"
-                if guilty or (why == "host" and self.losses[raw] >= 2):
+                lost = why == "host" and bool(blame)
+                self.losses[raw] += lost
+                if guilty or (lost and self.losses[raw] >= 2):
                     self.suspects[raw] += 1
 
     def may_end(self, worker: str, blame: Blame = Blame.ANYBODY) -> bool:
@@ -163,9 +167,19 @@ class QueueModel(RuleBasedStateMachine):
     def registered(self, worker: str) -> bool:
         return bool(self.client.hexists(K.beats, worker))
 
-    def beat_as(self, worker: str, *, first: bool = False) -> int:
-        flag = "1" if first else ""
-        return int(self.call("beat", [K.beats, K.workers], worker, flag, HERE.text()))
+    def beat_as(self, worker: str, *, first: bool = False, leaving: bool = False) -> int:
+        flags = ["1" if flag else "" for flag in (first, leaving)]
+        names = [K.beats, K.workers]
+        beats = int(self.call("beat", names, worker, flags[0], HERE.text(), flags[1]))
+        if beats:
+            self.leaving |= {worker} if leaving else set()
+            told = "|leaving" * (worker in self.leaving)
+            assert self.client.hget(K.workers, worker).decode() == HERE.text() + told
+        return beats
+
+    def loss_of(self, worker: str) -> Blame:
+        """Whose fault it may be that a worker is gone."""
+        return Blame.NOBODY if worker in self.leaving else Blame.ANYBODY
 
     def claim_as(self, worker: str, limit: int, *, alone: bool = True) -> list[bytes]:
         """Claim, and check that the reply is of the kind that it must be."""

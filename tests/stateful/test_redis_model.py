@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from redis import Redis
 
+from tasqueue.core.blame import Blame
 from tasqueue.drivers.redis import Address, command, reaper, upkeep
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.command import Command
@@ -26,7 +27,7 @@ MUTANT = os.environ.get("TASQUEUE_MUTANT", "")
 def reap_with_a_fault(sound: Callable[..., Command], *args: Any, **kwargs: Any) -> Command:
     """A supervisor that tells the server something wrong."""
     if MUTANT == "the supervisor takes every job for a lone one":
-        kwargs["points"] = 4
+        kwargs["whose"] = Blame.JOB
     else:
         kwargs["started"] = ()
     return sound(*args, **kwargs)

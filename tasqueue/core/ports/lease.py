@@ -69,8 +69,11 @@ class Reaper(Protocol):
     Both calls block, and raise BackendUnavailable if the server is out of reach: try again.
     """
 
-    def beat(self, worker_id: str, queues: Sequence[str]) -> bool:
-        """Say that a child lives. False: it is not registered everywhere, yet or any more."""
+    def beat(self, worker_id: str, queues: Sequence[str], *, leaving: bool) -> bool:
+        """Say that a child lives. False: it is not registered everywhere, yet or any more.
+
+        ``leaving``: it was told to stop for good, as in `Lease.beat`.
+        """
         ...
 
     def reap(
@@ -107,8 +110,12 @@ class Lease(Upkeep, Holding, Protocol):
         """This worker was taken for dead, and its jobs were given to others: call `renew`."""
         ...
 
-    def beat(self) -> bool:
-        """Say "I live", blocking; the first call registers. False: fenced."""
+    def beat(self, *, leaving: bool = False) -> bool:
+        """Say "I live", blocking; the first call registers. False: fenced.
+
+        ``leaving``: this worker was told to stop; if it is killed from now on, that is nobody's
+        fault.
+        """
         ...
 
     async def renew(self) -> None:

@@ -133,7 +133,7 @@ class MemoryLease(MemoryHolding):
         """Random for each lease."""
         return self._id
 
-    def beat(self) -> bool:
+    def beat(self, *, leaving: bool = False) -> bool:  # noqa: ARG002 -- the port's signature
         """Register, and stay so until the end."""
         self._store.workers.setdefault(self._id, set(self._queues))
         return True

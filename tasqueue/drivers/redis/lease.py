@@ -60,16 +60,14 @@ class RedisLease(Upkeep, Holding):
 
     # -- being alive -------------------------------------------------------------------------
 
-    def beat(self) -> bool:
+    def beat(self, *, leaving: bool = False) -> bool:
         """Say "I live" on every queue, blocking; the first call registers. False: fenced."""
         if self.fenced:
             return False
         with self._naming:
             worker_id, first = self._id, "" if self._registered else "1"
-        beats = [
-            call("beat", (keys.beats, keys.workers), (worker_id, first, self._place.text()))
-            for keys in self._queues
-        ]
+        args = (worker_id, first, self._place.text(), "1" if leaving else "")
+        beats = [call("beat", (keys.beats, keys.workers), args) for keys in self._queues]
         try:
             counters = self._blocking.run(ask(*beats))
         except BackendError:

@@ -24,9 +24,11 @@ class Place(NamedTuple):
     supervisor: int = 0
     """PID of the process that reaps this one as soon as it ends; 0 if there is none."""
     supervisor_started: str = ""
+    leaving: bool = False
+    """It was told to stop, as one of its beats has said."""
 
     def text(self) -> str:
-        """Write it as it is stored with the worker."""
+        """Write it as a worker stores it that begins."""
         process = f"{self.boot}|{self.namespace}|{self.pid}|{self.started}|{self.lease:g}"
         return f"{process}|{self.supervisor}|{self.supervisor_started}"
 
@@ -47,8 +49,9 @@ def parse(text: str) -> Place | None:
     """Read a stored place; fields that a later version appends are left alone."""
     try:
         boot, namespace, pid, started, lease, *more = text.split("|")
-        above, since, *_ = more if len(more) > 1 else ("0", "")
-        return Place(boot, namespace, int(pid), started, float(lease), int(above or 0), since)
+        above, since, *later = more if len(more) > 1 else ("0", "")
+        told = "leaving" in later
+        return Place(boot, namespace, int(pid), started, float(lease), int(above or 0), since, told)
     except ValueError:
         return None
 

@@ -20,10 +20,11 @@ class RedisReaper:
     def __init__(self, driver: BlockingDriver) -> None:
         self._driver = driver
 
-    def beat(self, worker_id: str, queues: Sequence[str]) -> bool:
+    def beat(self, worker_id: str, queues: Sequence[str], *, leaving: bool) -> bool:
         """Say that a child lives. False: it is not registered everywhere, yet or any more."""
         keys = [queue_keys(queue) for queue in queues]
-        beats = [call("beat", (k.beats, k.workers), (worker_id, "", "")) for k in keys]
+        args = (worker_id, "", "", "1" if leaving else "")
+        beats = [call("beat", (k.beats, k.workers), args) for k in keys]
         return 0 not in self._driver.run(ask(*beats))
 
     def reap(
@@ -45,9 +46,9 @@ def _reap(
     held = yield from ask(*[command("HKEYS", k.held(worker_id)) for k in keys])
     tokens = [text(token) for some in held for token in some]
     alone = len(tokens) == 1 and tokens == [token for some in started.values() for token in some]
-    points = blame if alone else Blame.NOBODY
+    whose = blame if alone else Blame.NOBODY
     ends = [
-        reap(k, worker_id, "child", started=started.get(k.queue, ()), points=points) for k in keys
+        reap(k, worker_id, "child", started=started.get(k.queue, ()), whose=whose) for k in keys
     ]
     # A peer may have been faster, before a doorbell that was still blocked on the server rang.
     rest = [reap(k, worker_id, "orphan") for k in keys]

@@ -72,7 +72,7 @@ class Upkeep:
         places = {worker: parse(text(place)) for worker, place in workers.items()}
         others = {worker: counter for worker, counter in beats.items() if worker != self._id}
         silent = [
-            reap(keys, worker, "host", seen=others[worker])
+            reap(keys, worker, "host", seen=others[worker], whose=_blame(places.get(worker)))
             for worker in watch.dead(others, places, self._beats)
         ]
         # Registered without a beat: somebody deleted the beats.
@@ -100,20 +100,23 @@ def reap(
     *,
     seen: bytes = b"",
     started: Sequence[str] = (),
-    points: int = 0,
+    whose: Blame = Blame.NOBODY,
 ) -> Command:
     """Build the call of REAP; ``why`` is ``exit``, ``host``, ``child`` or ``orphan``.
 
-    ``seen`` is for ``host``; ``started`` (what it had begun) and ``points`` (what a suspect is
-    charged with, if that was the one job that it held) are for ``child``.
+    ``seen`` is for ``host``, ``started`` (what it had begun) for ``child``; ``whose``, for both:
+    what a suspect is charged with, if that was the one job that it held.
     """
-    if why == "host":
-        points = Blame.ANYBODY
     names = (
         keys.queue, keys.beats, keys.workers, keys.held(worker_id), keys.landing(worker_id),
         keys.tombs, keys.charges, keys.suspects, keys.convicts,
     )  # fmt: skip
-    return call("reap", names, (worker_id, seen, why, int(points), *started))
+    return call("reap", names, (worker_id, seen, why, int(whose), *started))
+
+
+def _blame(place: Place | None) -> Blame:
+    """Who is to blame for a worker that is gone, or silent for too long."""
+    return Blame.NOBODY if place is not None and place.leaving else Blame.ANYBODY
 
 
 def _left(keys: QueueKeys, worker_id: str) -> Command:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from tasqueue.core.blame import Blame, blame
 from tasqueue.core.errors import BackendError
@@ -74,7 +75,7 @@ class Supervisor:
         self._limits = limits
         self._fatal = fatal
         self._children: set[Child] = set()
-        self._reaps: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[None]] = set()
         self._reaper: Reaper | None = None
         self._beating = ThreadPoolExecutor(1, thread_name_prefix="tasqueue-beats")
         self._reaping = ThreadPoolExecutor(1, thread_name_prefix="tasqueue-reap")
@@ -94,7 +95,7 @@ class Supervisor:
         beside = [asyncio.create_task(loop.run(SYSTEM)) for loop in loops]
         try:
             await asyncio.gather(*keepers)
-            await asyncio.gather(*self._reaps)
+            await asyncio.gather(*self._errands)
         finally:
             for task in (*keepers, *beside):
                 task.cancel()
@@ -111,6 +112,18 @@ class Supervisor:
         self._until = min(self._until, time.monotonic() + grace + _SLACK)
         for child in self._children:
             child.order(order)
+        self._run(self._take_leave())
+
+    async def _take_leave(self) -> None:
+        """Have it known that we were told to stop, before who told us kills what still runs."""
+        with contextlib.suppress(BackendError):  # the next beat says it again
+            await self._beat()
+
+    def _run(self, errand: Coroutine[Any, Any, None]) -> None:
+        """Have something done before the end."""
+        task = asyncio.create_task(errand)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     # -- one place, and the children that fill it one after the other -----------------------------
 
@@ -179,9 +192,7 @@ class Supervisor:
         started: dict[str, list[str]] = {}
         for job in (child.killed_for or page.begun) if whose else ():
             started.setdefault(job.queue, []).append(job.token)
-        task = asyncio.create_task(self._reap(page.worker_id, hello, started, whose=whose))
-        self._reaps.add(task)
-        task.add_done_callback(self._reaps.discard)
+        self._run(self._reap(page.worker_id, hello, started, whose=whose))
 
     async def _reap(
         self, worker_id: str, hello: Hello, started: dict[str, list[str]], *, whose: Blame
@@ -219,15 +230,15 @@ class Supervisor:
         reaper, loop = self._reaper, asyncio.get_running_loop()
         if reaper is None:
             return None
-        named = [
-            (worker_id, child.hello.queues)
+        beats = [
+            partial(reaper.beat, worker_id, child.hello.queues, leaving=child.leaving)
             for child in self._children
             if child.hello is not None
             and not child.stopped
             and (worker_id := child.page().worker_id)
         ]
-        for worker_id, queues in named:
-            await loop.run_in_executor(self._beating, reaper.beat, worker_id, queues)
+        for beat in beats:
+            await loop.run_in_executor(self._beating, beat)
         return self._lease / 4
 
     async def _watch(self) -> None:

@@ -35,14 +35,17 @@ class FakeReaper:
         self.failures = failures
         self.deaf = 0
         self.beaten: set[str] = set()
+        self.leaving: set[str] = set()
         self.reaped: list[tuple[str, tuple[str, ...], dict[str, list[str]]]] = []
         self.blames: list[Blame] = []
 
-    def beat(self, worker_id: str, queues: Sequence[str]) -> bool:
+    def beat(self, worker_id: str, queues: Sequence[str], *, leaving: bool) -> bool:
         if self.deaf:
             self.deaf -= 1
             raise BackendUnavailable("out of reach")
         self.beaten.add(worker_id)
+        if leaving:
+            self.leaving.add(worker_id)
         return True
 
     def reap(
@@ -141,6 +144,9 @@ async def test_a_child_that_makes_room_for_another_is_none_that_was_told_to_stop
     run = Run(FakeReaper(), obey=DEAF)
     pid = await run.pid()
     run.child(pid).order(Order.RETIRE)
+    run.reaper.beaten.clear()
+    assert await run.pid() == pid
+    assert not run.reaper.leaving
     await run.killed(pid)
     await _until(lambda: run.reaper.reaped)
     assert run.reaper.blames == [Blame.ANYBODY]
@@ -157,6 +163,21 @@ async def test_what_a_child_ran_that_was_told_to_stop_is_no_suspect_however_it_e
     assert await run.ending == 0
     assert run.reaper.reaped == [(f"worker-{pid}", ("a", "b"), {})]
     assert run.reaper.blames == [Blame.NOBODY]
+
+
+async def test_a_supervisor_that_is_told_to_stop_says_at_once_that_its_children_leave() -> None:
+    """Who told it may kill them all before their jobs have ended, or before the next beat."""
+    run = Run(FakeReaper(), obey=DEAF, grace=600)
+    pid = await run.pid()
+    run.supervisor._lease = 4e6  # after one more beat the next one is far away
+    run.reaper.beaten.clear()
+    assert await run.pid() == pid
+    assert not run.reaper.leaving
+    run.supervisor.stop()
+    await _until(lambda: run.reaper.leaving)
+    assert run.reaper.leaving == {f"worker-{pid}"}
+    await run.killed(pid)
+    assert await run.ending == 0
 
 
 async def test_the_jobs_of_a_dead_child_wait_for_a_store_that_is_away() -> None:

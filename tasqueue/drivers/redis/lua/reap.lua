@@ -8,7 +8,8 @@
 --   gone), 'child' (its supervisor saw it end: no beat can follow), 'orphan' (a tombstone, or no
 --   beats: the worker must be absent).
 --   seen: the counter that was seen, for 'host'. points: what a suspect is charged with if it was
---   the one job; 0 too if the process held jobs of other queues, which this call cannot see.
+--   the one job; 0 for 'child' if the process held jobs of other queues, which this call cannot
+--   see; 0 for 'host' if the worker was told to stop: that it is gone is no loss then.
 -- Reply: -1 not reaped, else how many jobs it held.
 local Q, hb, wk, inflight, ld, tb, cr, su, cv = unpack(KEYS)
 local wid, seen, why, points = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -50,7 +51,8 @@ local function put_back(token, raw)
       return redis.call('RPUSH', cv, raw)
     end
   elseif kind ~= 's' and kind ~= 'c' then
-    if guilty or (why == 'host' and charge('h' .. redis.sha1hex(raw), 1) >= 2) then
+    local lost = why == 'host' and points > 0
+    if guilty or (lost and charge('h' .. redis.sha1hex(raw), 1) >= 2) then
       return redis.call('RPUSH', su, raw)
     end
   end
