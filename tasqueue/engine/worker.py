@@ -19,6 +19,9 @@ from tasqueue.engine.processor import Equipment, Held, Processor
 
 COURTESY: Final = 0.25
 """Seconds without a claim when all was for another program: that takes one message at a time."""
+_TURNS: Final = 3
+"""Turns of the loop from a job's beginning until its end is sent, if it waits for nothing: it runs,
+the committer puts the call together, the connection sends it."""
 
 
 class Worker:
@@ -80,8 +83,10 @@ class Worker:
                 self._in_doubt = True
                 await self._clock.sleep(OUTAGE)
             self._fill()
-            # The jobs begin before the next claim is put together and sent.
-            await self._clock.sleep(0)
+            # What ends at once is settled before the next claim is put together and sent: somebody
+            # may wait for it, and nobody for the claim.
+            for _ in range(_TURNS):
+                await self._clock.sleep(0)
 
     def stop(self) -> None:
         """Claim nothing more, and begin nothing more."""

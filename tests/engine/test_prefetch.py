@@ -1,11 +1,13 @@
 """Claiming ahead fills the slots of short jobs, and holds no job back behind long ones."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasqueue import JobContext
-from tasqueue.core.ports import Claim
+from tasqueue.core.ports import Answer, Claim, Settlement
 from tasqueue.drivers.memory.lease import MemoryLease
 from tasqueue.engine.prefetch import Prefetch
 from tests.engine.rig import Rig, until
@@ -120,9 +122,11 @@ async def test_a_store_that_blinks_while_jobs_go_back_loses_and_doubles_none(
     assert set(rig.runs.values()) == {1}
 
 
-async def test_a_job_begins_before_the_next_claim_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_that_ends_at_once_begins_and_is_settled_before_the_next_claim_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rig, log = Rig(), list[str]()
-    claim = MemoryLease.claim
+    claim, settle = MemoryLease.claim, MemoryLease.settle
 
     async def logged(lease: MemoryLease, queue: str, limit: int) -> list[Claim]:
         log.append("asks")
@@ -130,11 +134,18 @@ async def test_a_job_begins_before_the_next_claim_is_sent(monkeypatch: pytest.Mo
         log.extend("gets" for _ in taken)
         return taken
 
+    async def settled(
+        lease: MemoryLease, queue: str, settlements: Sequence[Settlement]
+    ) -> list[Answer]:
+        log.append("settles")
+        return await settle(lease, queue, settlements)
+
     async def begun(payload: bytes, ctx: JobContext) -> None:
         log.append("begins")
 
     monkeypatch.setattr(MemoryLease, "claim", logged)
+    monkeypatch.setattr(MemoryLease, "settle", settled)
     rig.add("begun", begun)
     async with rig.running():
         await rig.ended(await rig.send("begun"))
-    assert log[log.index("begins") - 1] == "gets"
+    assert [*log, "asks"][log.index("gets") :][:4] == ["gets", "begins", "settles", "asks"]
