@@ -62,8 +62,10 @@ class Wait:
         """Refuse a timeout that is no number."""
         _check_timeout(self.timeout)
 
-    def pause(self, message: JobMessage | None, job_id: str) -> Plan[None]:
+    def pause(self, message: JobMessage | None, job_id: str) -> Plan[Sequence[bytes | None] | None]:
         """Let some time pass, or less if the store learns that the job has ended.
+
+        Returns its record and its result if the store learned them too.
 
         Raises:
             ResultTimeout: there is no time left; it says where the job stands.
@@ -79,8 +81,9 @@ class Wait:
                 where = f" in queue {message.meta.queue!r}" if message else ""
                 msg = f"job {job_id} has not ended after {self.timeout} s: it is {status}{where}"
                 raise ResultTimeout(msg)
-        yield Pause(job_id, left)
         self.look = min(self.look * 1.5, _LAST_LOOK)
+        found: Sequence[bytes | None] | None = yield Pause(job_id, left)
+        return found
 
     def sweep(self, message: JobMessage | None, before: Sequence[str]) -> Plan[None]:
         """Where a group is waited for, look for members of Go's workers, which tell nobody."""
@@ -192,8 +195,10 @@ def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[Ended
         JobNotFound: there is no such job.
         ResultTimeout: the waiter's time is over.
     """
+    names = (JOB_KEY + job_id, job_id)
+    found = yield Read(names)
     while True:
-        record, result = yield Read((JOB_KEY + job_id, job_id))
+        record, result = found
         message = None if record is None else decode_job(record)
         if message is not None and message.status in FINAL_STATUSES:
             yield from _no_failure_before(message, before)
@@ -208,7 +213,7 @@ def job_ended(job_id: str, wait: Wait, before: Sequence[str] = ()) -> Plan[Ended
                 if message is None:
                     raise unknown("job", job_id)
         yield from wait.sweep(message, before)
-        yield from wait.pause(message, job_id)
+        found = (yield from wait.pause(message, job_id)) or (yield Read(names))
 
 
 def _still_before(job_ids: Sequence[str]) -> Plan[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""Waiters are told that a job has ended; where they cannot be, they find out by looking."""
+"""Waiters are told what came of a job; where they cannot be, they find out by looking."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -9,29 +9,36 @@ from typing import Any, TypeAlias
 import pytest
 
 from tasqueue import App, JobStatus
+from tasqueue.core.job import FINAL_STATUSES
 from tasqueue.core.ports import JOB_KEY, Pause, Read
 from tasqueue.drivers.redis import Address, RedisStore
 from tasqueue.drivers.redis.cluster import store_at
-from tasqueue.drivers.redis.ear import EARS
+from tasqueue.drivers.redis.ear import EARS, Ear, SharedEar
+from tasqueue.drivers.redis.word import Outcome, outcome_in
 from tests.drivers.fleet import until
 from tests.servers import Cluster, Valkey
 
 FOR_EVER = 40.0
 """Seconds: who waits so long has been told, or the test ends without it."""
 
-PauseOnce: TypeAlias = Callable[[RedisStore, str, float], Coroutine[Any, Any, None]]
+PauseOnce: TypeAlias = Callable[[RedisStore, str, float], Coroutine[Any, Any, Any]]
 
 
-async def awaited(store: RedisStore, job_id: str, seconds: float) -> None:
-    await store.perform(Pause(job_id, seconds))
+async def awaited(store: RedisStore, job_id: str, seconds: float) -> Any:
+    return await store.perform(Pause(job_id, seconds))
 
 
-async def blocking(store: RedisStore, job_id: str, seconds: float) -> None:
-    def pause() -> None:
-        store.perform_blocking(Pause(job_id, seconds))
+async def blocking(store: RedisStore, job_id: str, seconds: float) -> Any:
+    def pause() -> Any:
+        told = store.perform_blocking(Pause(job_id, seconds))
         store.close()
+        return told
 
-    await asyncio.to_thread(pause)
+    return await asyncio.to_thread(pause)
+
+
+async def outcome(store: RedisStore, job_id: str) -> Any:
+    return tuple(await store.perform(Read((JOB_KEY + job_id, job_id))))
 
 
 both = pytest.mark.parametrize("pause", [awaited, blocking])
@@ -43,9 +50,14 @@ async def working(url: str, *, worker_url: str = "") -> AsyncIterator[tuple[App,
     app, worker, gate = App(url), App(worker_url or url), asyncio.Event()
 
     @worker.task(name="gated")
-    async def gated() -> str:
+    async def gated(size: int = 0) -> str:
         await gate.wait()
-        return "done"
+        return "x" * size or "done"
+
+    @worker.task(name="failing")
+    async def failing() -> None:
+        await gate.wait()
+        raise ValueError("as it is meant to")
 
     running = asyncio.create_task(worker.server.start())
     try:
@@ -62,8 +74,8 @@ def listening(client: Any, job_id: str) -> int:
     return int(client.execute_command("PUBSUB", "SHARDNUMSUB", f"tq:res:job:msg:{job_id}")[1])
 
 
-def words(client: Any) -> int:
-    return int(client.info("commandstats").get("cmdstat_spublish", {"calls": 0})["calls"])
+def calls(client: Any, name: str) -> int:
+    return int(client.info("commandstats").get(f"cmdstat_{name}", {"calls": 0})["calls"])
 
 
 @both
@@ -77,9 +89,94 @@ async def test_a_waiter_is_told_when_the_job_ends(own_valkey: Valkey, pause: Pau
                 waiting = asyncio.create_task(pause(store, job.id, FOR_EVER))
                 await until(partial(listening, client, job.id), "the waiter")
                 gate.set()
-                await waiting
+                told = await waiting
                 assert await job.astatus() == "successful"
+                assert told == await outcome(store, job.id)
+                assert told[1] == b'"done"'
     await store.aclose()
+
+
+@both
+@pytest.mark.parametrize(("task", "size"), [("gated", {"size": 10_000}), ("failing", {})])
+async def test_what_a_word_does_not_say_is_left_to_be_read(
+    own_valkey: Valkey, pause: PauseOnce, task: str, size: dict[str, int]
+) -> None:
+    store = RedisStore(Address.from_url(own_valkey.url))
+    with own_valkey.client() as client:
+        async with working(own_valkey.url) as (app, gate):
+            job = await app.using(retries=0).signature(task, **size).adelay()
+            waiting = asyncio.create_task(pause(store, job.id, FOR_EVER))
+            await until(partial(calls, client, "mget"), "the waiter's look")
+            gate.set()
+            assert await waiting is None
+            assert await job.astatus() in FINAL_STATUSES
+    await store.aclose()
+
+
+@both
+async def test_the_end_of_a_job_in_another_database_says_nothing_of_one_of_the_same_id(
+    own_valkey: Valkey, pause: PauseOnce
+) -> None:
+    store = RedisStore(Address.from_url(own_valkey.url))
+    with own_valkey.client() as client:
+        async with working(own_valkey.url.removesuffix("0") + "1") as (app, gate):
+            job = await app.using(id="nightly").signature("gated").adelay()
+            waiting = asyncio.create_task(pause(store, "nightly", FOR_EVER))
+            await until(partial(listening, client, "nightly"), "the waiter")
+            gate.set()
+            assert await waiting is None
+            assert await job.aget(timeout=20) == "done"
+    await store.aclose()
+
+
+async def test_who_listens_since_a_word_was_spoken_is_not_given_it(own_valkey: Valkey) -> None:
+    ear, channel, word = SharedEar(Address.from_url(own_valkey.url)), "tq:res:job:msg:a", "0 1 rx"
+    with own_valkey.client() as client:
+        async with ear.hearing([channel]) as first:
+            await until(lambda: first.listens, "the first waiter")
+            client.execute_command("SPUBLISH", channel, word)  # which the loop has not read yet
+            async with ear.hearing([channel]) as second:
+                await first.wait()
+                assert first.outcome == (b"r", b"x")
+                await until(lambda: second.listens, "the second waiter")
+                assert second.outcome is None
+    await ear.close()
+
+
+def test_a_word_that_the_last_wait_did_not_hear_is_not_given_to_the_next(
+    own_valkey: Valkey,
+) -> None:
+    ear, channel = Ear(Address.from_url(own_valkey.url)), "tq:res:job:msg:a"
+    ended = Outcome(b"", b"")
+    with own_valkey.client() as client:
+
+        def look() -> Outcome:
+            while not listening(client, "a"):
+                pass
+            client.execute_command("SPUBLISH", channel, "0 1 rx")
+            return ended
+
+        assert ear.wait([channel], look, FOR_EVER) is ended
+        assert ear.wait([channel], lambda: None, 0.05) is None
+    ear.close()
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (b"3 2 abcd", (b"ab", b"cd")),
+        (b"3 4 a  bcd ", (b"a  b", b"cd ")),
+        (b"3 2 ab", (b"ab", b"")),
+        (b"", None),
+        (b"33 2 abcd", None),
+        (b"3 5 abcd", None),
+        (b"3 -1 abcd", None),
+        (b"3", None),
+        (b"hello", None),
+    ],
+)
+def test_a_word_is_read_or_says_that_one_must_look(word: bytes, expected: Any) -> None:
+    assert outcome_in(word, 3) == expected
 
 
 @both
@@ -106,11 +203,11 @@ async def test_nothing_is_said_while_nobody_waits_and_nothing_is_left_by_those_w
             await until(lambda: client.execute_command(*numsub)[1] == 0, "the end of the wait")
             gate.set()
             assert await job.aget(timeout=20) == "done"
-            said = words(client)
+            said = calls(client, "spublish")
             for _ in range(20):
                 await app.signature("gated").adelay()
             await until(lambda: client.zcard("tq:res:success") == 21, "the jobs")
-            assert words(client) == said <= 1
+            assert calls(client, "spublish") == said <= 1
         assert not client.keys(f"{EARS}*")
     await store.aclose()
 

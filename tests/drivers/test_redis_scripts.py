@@ -402,7 +402,7 @@ def test_a_job_that_releases_others_counts_in_a_call_as_all_of_them(children: li
     ends = [done(f"{at}:t", pushes=[CHILD] * count) for at, count in enumerate(children)]
     sent = 0
     for one in next(settle(K, "w", ends, now_ns=1)):
-        jobs = int(one.args[3 + 5 + 2])  # after the name, five keys, the worker and the time
+        jobs = int(one.args[3 + 5 + 3])  # after the name, five keys, worker, time and database
         part = children[sent : sent + jobs]
         assert jobs == 1 or jobs + sum(part) <= MAX_ITEMS
         sent += jobs

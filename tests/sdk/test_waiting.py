@@ -8,10 +8,11 @@ import pytest
 
 from tasqueue.core.errors import JobFailed, JobTimeout, ResultTimeout
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
-from tasqueue.core.ports import Pause, Request, Workers
+from tasqueue.core.ports import Pause, Read, Request, Workers
+from tasqueue.core.wire import encode_record
 from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.plan import Plan
-from tasqueue.sdk.waiting import Wait, failure, told
+from tasqueue.sdk.waiting import Ended, Wait, failure, job_ended, told
 
 T = TypeVar("T")
 
@@ -95,6 +96,34 @@ def test_looks_come_less_often_but_never_later_than_the_end() -> None:
         follow(Wait(3, HINT, since=SYSTEM.monotonic() - 4).pause(message(), "id"))
     with pytest.raises(ResultTimeout, match=r"it is parked in queue 'math'"):
         follow(Wait(3, HINT, since=SYSTEM.monotonic() - 4).pause(message(), "id"), parked=True)
+
+
+def ended(*pauses: object) -> tuple[list[type[Request]], Ended]:
+    """Wait for a job that is queued as it is read; what was asked, and what came of it."""
+    asked, answers = list[type[Request]](), list(pauses)
+    plan = job_ended("id", Wait(None, HINT))
+    request = next(plan)
+    try:
+        while True:
+            asked.append(type(request))
+            is_pause = isinstance(request, Pause)
+            request = plan.send(answers.pop(0) if is_pause else (encode_record(message()), None))
+    except StopIteration as end:
+        return asked, end.value
+
+
+def test_a_waiter_that_is_told_what_came_of_its_job_does_not_ask_for_it() -> None:
+    done = encode_record(message("successful"))
+    asked, end = ended(None, (done, b"1"))
+    assert asked == [Read, Pause, Read, Pause]
+    assert (end.message.status, end.result) == ("successful", b"1")
+
+
+def test_a_waiter_that_is_told_of_another_state_than_an_end_waits_on() -> None:
+    going, done = encode_record(message("retrying")), encode_record(message("successful"))
+    asked, end = ended((going, b"0"), (done, b"1"))
+    assert asked == [Read, Pause, Pause]
+    assert end.result == b"1"
 
 
 def test_a_stored_failure_becomes_an_exception_that_says_why() -> None:

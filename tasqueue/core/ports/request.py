@@ -134,7 +134,11 @@ class Tasks:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait at most ``seconds``, or less if the store learns that job ``job_id`` has ended."""
+    """Wait at most ``seconds``, or less if the store learns that job ``job_id`` has ended.
+
+    Answered by its record and its result, if the store learned these too: as a `Read` of both
+    would have been answered. Else by None.
+    """
 
     job_id: str
     seconds: float

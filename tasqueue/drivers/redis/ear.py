@@ -1,8 +1,11 @@
-"""How a waiter hears that a job has ended: on a connection of its own, by the job's own channel.
+"""How a waiter hears that a job has ended, and how: on a connection of its own, by its channel.
 
 A channel is named as the key of the job's record. On a single server FINISH speaks only while
 somebody listens at `EARS` as well: a waiter that dies leaves nothing behind, and jobs that nobody
 waits for cost nothing.
+
+What was said before the server began to let a waiter listen is not for it: its job may be another
+one of the same ID, which was sent after that word.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from tasqueue.core.errors import BackendError
 from tasqueue.drivers.redis.address import CONNECT_TIMEOUT, Address
 from tasqueue.drivers.redis.command import Command, command, pack
 from tasqueue.drivers.redis.error import translate
+from tasqueue.drivers.redis.word import Outcome, outcome_in
 
 EARS: Final = "tq:ears"
 """Channel on which nothing is said."""
@@ -40,11 +44,15 @@ class Ear:
         self.pid: int = os.getpid()
         """The process that made it; no other may use it."""
 
-    def wait(self, channels: Sequence[str], has_ended: Callable[[], bool], seconds: float) -> None:
-        """Wait for a word on the channels, unless ``has_ended`` knows that it was spoken.
+    def wait(
+        self, channels: Sequence[str], look: Callable[[], Outcome | None], seconds: float
+    ) -> Outcome | None:
+        """Wait for a word on the last channel, unless ``look`` finds that it was spoken before.
 
-        That is asked while the server is about to let us listen: should it be answered first, and
-        the word be spoken in between, it is missed.
+        None where no word came, or it does not say what came of the job.
+
+        The look is taken while the server is about to let us listen: should it be answered first,
+        and the word be spoken in between, it is missed.
 
         Raises:
             BackendUnavailable: it cannot listen now.
@@ -54,10 +62,10 @@ class Ear:
         whole = False
         try:
             self._send(asked)
-            ended = has_ended()
-            self._confirm(asked)
-            if not ended:
-                self._hear(over_at)
+            outcome = look()
+            channel = self._confirm(asked)
+            if outcome is None:
+                outcome = self._hear(channel, over_at)
             self._send(_LEAVE)
             whole = True
         except (RedisError, OSError) as error:
@@ -65,21 +73,25 @@ class Ear:
         finally:
             if not whole:
                 self.close()
+        return outcome
 
     def close(self) -> None:
         """Close the connection; the next wait makes a new one."""
         self._wire.disconnect()
 
-    def _confirm(self, asked: Command) -> None:
-        """Read what is left of the last wait, and the answers to this one."""
+    def _confirm(self, asked: Command) -> bytes:
+        """Read what is left of the last wait, and the answers to this one; the last channel."""
         last = _bytes(str(asked.args[-1]))
         while self._wire.read_response()[:2] != [_LISTEN, last]:
             pass
+        return last
 
-    def _hear(self, over_at: float) -> None:
+    def _hear(self, channel: bytes, over_at: float) -> Outcome | None:
         while (left := over_at - time.monotonic()) > 0 and self._wire.can_read(timeout=left):
-            if self._wire.read_response()[0] == _MESSAGE:
-                return
+            kind, spoken_on, word = self._wire.read_response()
+            if kind == _MESSAGE and spoken_on == channel:
+                return outcome_in(word, self._address.db)
+        return None
 
     def _send(self, sent: Command) -> None:
         self._wire.send_packed_command([pack([sent])], check_health=False)
@@ -90,6 +102,10 @@ class Heard(asyncio.Event):
 
     error: BackendError | None = None
     """Why there will be none."""
+    listens: bool = False
+    """The server has said so: what comes now was spoken since."""
+    outcome: Outcome | None = None
+    """What the word says came of the job, if it says that."""
 
 
 class SharedEar:
@@ -163,7 +179,7 @@ class SharedEar:
     async def _next(self) -> bool:
         """Pass one word on; returns whether it was the last one, and nobody waits."""
         try:
-            kind, channel, count = await self._wire.read_response()
+            kind, channel, said = await self._wire.read_response()
         except LostConnectionError:
             raise
         except ResponseError as error:
@@ -173,10 +189,13 @@ class SharedEar:
             return False
         if kind == _MESSAGE:
             for heard in self._waiters.get(channel, ()):
+                if heard.listens and not heard.is_set():
+                    heard.outcome = outcome_in(said, self._address.db)
                 heard.set()
         elif kind == _LISTEN and channel == self._asked[0][0]:
-            self._asked.popleft()
-        return bool(kind == _LEFT and count == 0 and not self._waiters)
+            _, heard = self._asked.popleft()
+            heard.listens = True
+        return bool(kind == _LEFT and said == 0 and not self._waiters)
 
     def _lost(self, error: BackendError) -> None:
         for waiting in self._waiters.values():

@@ -26,6 +26,7 @@ class Holding:
 
     _driver: AsyncDriver
     _id: str
+    _db: int
 
     async def adopt(self, queue: str) -> list[Claim]:
         """All jobs that this worker holds according to the server, oldest first."""
@@ -52,7 +53,8 @@ class Holding:
     async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:
         """Carry settlements out, each in one step; one answer each. Safe to send again."""
         keys, now_ns = queue_keys(queue), time.time_ns()
-        return await self._driver.run(settlement.settle(keys, self._id, settlements, now_ns=now_ns))
+        steps = settlement.settle(keys, self._id, settlements, now_ns=now_ns, db=self._db)
+        return await self._driver.run(steps)
 
     async def park(self, queue: str, token: str, task: str) -> None:
         """Set a job aside whose task nobody knows; it is kept and listable."""

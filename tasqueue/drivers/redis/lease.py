@@ -40,10 +40,12 @@ class RedisLease(Upkeep, Holding):
         *,
         blocking: BlockingDriver,
         keep: KeepOpts,
+        db: int = 0,
     ) -> None:
         place = here(worker.lease_seconds, supervisor=worker.supervisor_pid)
         super().__init__(driver, keep, place=place)
         self._blocking = blocking
+        self._db = db
         self._queues: tuple[QueueKeys, ...] = tuple(queue_keys(q) for q in worker.queues)
         self._bells: dict[str, Doorbell] = {}
         self._solitude = Solitude()

@@ -14,9 +14,9 @@ from tasqueue.drivers.redis.keys import QueueKeys
 
 
 def settle(
-    keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int
+    keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int, db: int = 0
 ) -> Steps[list[Answer]]:
-    """Carry settlements out in their order; one answer each.
+    """Carry settlements out in their order; one answer each. ``db``: where the keys lie.
 
     A call whose script the server has lost is sent again by the driver, after the others: no
     order is promised between FINISH and RETRY, which only two lives of one ID could tell apart.
@@ -30,7 +30,7 @@ def settle(
 
     def calls(portion: Sequence[Settlement]) -> Command:
         if portion[0].again is None:
-            return finish(keys, worker_id, portion, now_ns=now_ns)
+            return finish(keys, worker_id, portion, now_ns=now_ns, db=db)
         return retry(keys, worker_id, portion)
 
     if not settlements:
@@ -66,10 +66,11 @@ def _answer(reply: Any) -> Answer:
 
 
 def finish(
-    keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int
+    keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement], *, now_ns: int, db: int = 0
 ) -> Command:
     """Build the call of FINISH."""
-    args: list[Arg] = [worker_id, now_ns, len(settlements), *[one.token for one in settlements]]
+    args: list[Arg] = [worker_id, now_ns, db, len(settlements)]
+    args += [one.token for one in settlements]
     for one in settlements:
         args += (one.job_id, one.listing, one.record, *saved(one), one.ttl_ms)
         more = _more(one)

@@ -28,6 +28,7 @@ from tasqueue.drivers.redis.lease import RedisLease
 from tasqueue.drivers.redis.outage import Outage
 from tasqueue.drivers.redis.reaper import RedisReaper
 from tasqueue.drivers.redis.request import KeepOpts, steps_of
+from tasqueue.drivers.redis.word import Outcome
 
 if TYPE_CHECKING:
     from tasqueue.core.ports import Request
@@ -138,7 +139,11 @@ class RedisStore:
     def lease(self, worker: WorkerInfo) -> RedisLease:
         """A worker's place in this store; nothing is sent before its first beat."""
         return RedisLease(
-            worker, self._async_worker, blocking=self._blocking_worker, keep=self.keep
+            worker,
+            self._async_worker,
+            blocking=self._blocking_worker,
+            keep=self.keep,
+            db=self.address.db,
         )
 
     def reaper(self) -> RedisReaper:
@@ -152,40 +157,43 @@ class RedisStore:
         """Where a waiter listens for the end of a job; that of the job comes last."""
         return (EARS, RESULT + JOB_KEY + job_id)
 
-    def _ended(self, job_id: str) -> Steps[bool]:
-        (record,) = yield from self._steps(Read((JOB_KEY + job_id,)))
-        return record is not None and decode_job(record).status in FINAL_STATUSES
+    def _look(self, job_id: str) -> Steps[Outcome | None]:
+        """What came of a job, if it has ended."""
+        record, result = yield from self._steps(Read((JOB_KEY + job_id, job_id)))
+        ended = record is not None and decode_job(record).status in FINAL_STATUSES
+        return Outcome(record, result) if ended else None
 
-    async def _pause(self, request: Pause) -> None:
+    async def _pause(self, request: Pause) -> Outcome | None:
         job_id, over_at = request.job_id, time.monotonic() + request.seconds
         channels = self._channels(job_id)
         try:
             if self._may_listen:
                 async with self._async.ear(channels[-1]).hearing(channels) as heard:
-                    if await self._async.run(self._ended(job_id)):
-                        return
+                    if outcome := await self._async.run(self._look(job_id)):
+                        return outcome
                     with suppress(TimeoutError):
                         async with asyncio.timeout(over_at - time.monotonic()):
                             await heard.wait()
                 if heard.error is None:
-                    return
+                    return heard.outcome
                 self._cannot_listen(heard.error)
         except BackendError as error:
             self._cannot_listen(error)
         await asyncio.sleep(over_at - time.monotonic())
+        return None
 
-    def _pause_blocking(self, request: Pause) -> None:
+    def _pause_blocking(self, request: Pause) -> Outcome | None:
         job_id, over_at = request.job_id, time.monotonic() + request.seconds
         channels = self._channels(job_id)
         try:
             if self._may_listen:
-                self._blocking.ear(channels[-1]).wait(
-                    channels, lambda: self._blocking.run(self._ended(job_id)), request.seconds
+                return self._blocking.ear(channels[-1]).wait(
+                    channels, lambda: self._blocking.run(self._look(job_id)), request.seconds
                 )
-                return
         except BackendError as error:
             self._cannot_listen(error)
         time.sleep(max(0.0, over_at - time.monotonic()))
+        return None
 
     def _cannot_listen(self, error: BackendError) -> None:
         """A waiter that hears nothing finds out by its next look."""

@@ -2,10 +2,12 @@
 -- list, acknowledgement. Keeps true: only the holder of the token can finish; everything happens
 -- once a token, and once for the message's bytes where copies may exist; bytes for the dead letters
 -- get there in the same step. Records live for 15 minutes at least, so that a repeated or late
--- ENQUEUE finds them. While anybody waits, the job's channel is told; that it may not be spoken on
--- stops nothing.
+-- ENQUEUE finds them. While anybody waits, the job's channel is told record and result, just as a
+-- read would give them now (word.py), or else an empty word; that it may not be spoken on stops
+-- nothing.
 -- What a batch has in common is asked and written in one command; commands are what a job costs.
--- KEYS if hb dl dx cr   ARGV wid now(ns) n, n tokens, then per job:
+-- KEYS if hb dl dx cr   ARGV wid now(ns) db(channels are those of all databases) n, n tokens, then
+-- per job:
 --   id listing('success'|'failed'|'') record has('1' a result, '' none, '-' never touch that key)
 --   result ttl(ms, 0 = for ever) more(0, or how many follow), and if more:
 --   once dead member(group ID or '') place(in the group; '' = the job itself)
@@ -13,7 +15,7 @@
 -- Reply per job: 1 applied; 2 decided before (token gone but I am registered, or another copy was
 --   first); 0 fenced; -1 a key has the wrong type: nothing was written, the job is still held.
 local inflight, hb, dl, dx, cr = unpack(KEYS)
-local wid, now, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local wid, now, db, n = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local is, out = types(), {}
 if not (is(inflight, 'hash') and is(hb, 'hash') and is(dl, 'zset') and is(dx, 'hash')
     and is(cr, 'hash')) then
@@ -24,7 +26,7 @@ if not tonumber(now) then return redis.error_reply('BADARG now') end
 local charges = redis.call('EXISTS', cr) == 1
 local ears = redis.pcall('PUBSUB', 'SHARDNUMSUB', 'tq:ears')   -- an error has no [2]
 local group_ok = groups(is)
-local held = redis.call('HMGET', inflight, unpack(ARGV, 4, 3 + n))
+local held = redis.call('HMGET', inflight, unpack(ARGV, 5, 4 + n))
 local time, moments = redis.call('TIME'), {}
 local listed, ended, gone = {success = {}, failed = {}}, {}, {}
 
@@ -44,9 +46,15 @@ local function keep(key, value, ttl)
   end
 end
 
-local i = 4 + n
+-- What lies under the result's key without having been saved just now is left for a read.
+local function word(has, record, result)
+  if has ~= '1' or #record + #result > 4096 then return '' end
+  return db .. ' ' .. #record .. ' ' .. record .. result
+end
+
+local i = 5 + n
 for at = 1, n do
-  local token, id, listing, record = ARGV[3 + at], ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local token, id, listing, record = ARGV[4 + at], ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local has, result, ttl, more = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6]
   local once, dead, gid, place, closes, first, last = '', '', '', '', '', 0, -1
   i = i + 7
@@ -96,7 +104,9 @@ for at = 1, n do
     if charges then acquit(cr, raw) end
     decide(once)
     ended[#ended + 1], gone[token] = token, true
-    if (ears[2] or 0) > 0 then redis.pcall('SPUBLISH', RES .. 'job:msg:' .. id, '') end
+    if (ears[2] or 0) > 0 then
+      redis.pcall('SPUBLISH', RES .. 'job:msg:' .. id, word(has, record, result))
+    end
     out[at] = 1
   end
 end
