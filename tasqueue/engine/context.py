@@ -10,7 +10,6 @@ from typing import Final
 
 from tasqueue.core.errors import Cancel, ConfigurationError
 from tasqueue.core.job import JobMessage, Meta
-from tasqueue.core.ports import Lost
 
 LOGGER: Final = logging.getLogger("tasqueue")
 
@@ -34,7 +33,7 @@ class JobContext:
         self.task: Final = message.job.task
         self.deadline: Final = deadline
         """The event loop's time at which this attempt is over; None if it has no limit."""
-        self.group_results: list[bytes | Lost | None] | None = None
+        self.group_results: list[bytes | None] | None = None
         """For a group's callback: what each member saved, in order."""
         self.saved: bytes | None = None
         """What was saved so far."""

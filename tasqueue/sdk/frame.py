@@ -8,8 +8,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from tasqueue.core.ports import Lost
-
 _LENGTH: Final = 8
 APART: Final = threading.Event()
 """Set in a process that runs jobs for a worker."""
@@ -24,7 +22,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     message: bytes
     """The job's message without its payload: for the context."""
-    group_results: list[bytes | Lost | None] | None
+    group_results: list[bytes | None] | None
     deadline: float | None
     path: list[str]
     """The asking process's ``sys.path``."""

@@ -8,7 +8,6 @@ from types import CoroutineType
 from typing import Any
 
 from tasqueue.core.errors import Reject
-from tasqueue.core.ports import Lost
 from tasqueue.engine.context import JobContext
 from tasqueue.sdk.conversion import Misfit, to_json
 from tasqueue.sdk.definition import Spec
@@ -55,12 +54,8 @@ def _given(spec: Spec, payload: bytes | None, ctx: JobContext) -> Given:
 def _previous(ctx: JobContext) -> bytes | None:
     """The result of what came before: a job, or a whole group as a list."""
     if ctx.group_results is not None:
-        return b"[" + b",".join(map(_element, ctx.group_results)) + b"]"
+        return b"[" + b",".join(result or b"null" for result in ctx.group_results) + b"]"
     return ctx.meta.prev_job_result
-
-
-def _element(result: bytes | Lost | None) -> bytes:
-    return result if isinstance(result, bytes) and result else b"null"
 
 
 def _save(spec: Spec, result: Any, ctx: JobContext) -> None:

@@ -13,7 +13,6 @@ from tasqueue.core.ports import (
     Answer,
     Claim,
     GroupResults,
-    Lost,
     OpenGroup,
     Pending,
     Push,
@@ -22,6 +21,7 @@ from tasqueue.core.ports import (
     Submit,
     Sweep,
     WorkerInfo,
+    Write,
 )
 from tasqueue.core.wire import decode_job, encode_job
 
@@ -208,6 +208,19 @@ class FanInContract:
         assert await hand.claim() == ["bad"]
         assert await hand.results("g") == [b"3", None]
 
+    async def test_a_member_that_saved_something_and_failed_gives_no_result(
+        self, hand: Hand
+    ) -> None:
+        await hand.store.perform(opening("g", "a", "b", "c", on_error=push("bad")))
+        await hand.send("a", "b", "c", seals=["g"])
+        await hand.claim()
+        await hand.end("a", b"half", error="oh", of=Membership("g"))
+        await hand.store.perform(Write("b", b"of an earlier attempt"))
+        await hand.end("b", error="oh", of=Membership("g"))
+        await hand.end("c", b"3", of=Membership("g"))
+        assert await hand.claim() == ["bad"]
+        assert await hand.results("g") == [None, None, b"3"]
+
     async def test_a_failed_member_fails_the_callback_without_running_it(self, hand: Hand) -> None:
         await hand.store.perform(opening("g", "a", "b"))
         await hand.send("a", "b", seals=["g"])
@@ -218,16 +231,6 @@ class FanInContract:
         assert await hand.claim() == []
         assert await hand.status("g-ok") == JobStatus.FAILED
         assert await hand.results("g") is None
-
-    async def test_a_group_that_goes_on_gives_its_callback_the_errors(self, hand: Hand) -> None:
-        await hand.store.perform(opening("g", "a", "b", "c", goes_on=True))
-        await hand.send("a", "b", "c", seals=["g"])
-        await hand.claim()
-        await hand.end("a", error="oh", of=Membership("g"))
-        await hand.end("c", b"3", of=Membership("g"))
-        await hand.end("b", of=Membership("g"))
-        assert await hand.claim() == ["g-ok"]
-        assert await hand.results("g") == [Lost("oh"), None, b"3"]
 
     async def test_a_callback_that_fails_with_its_group_fails_the_group_around_it(
         self, hand: Hand

@@ -14,7 +14,7 @@ from tasqueue.drivers.redis import Address, RedisStore, store_at
 from tasqueue.drivers.redis.cluster.group import seal
 from tasqueue.drivers.redis.command import Steps, ask, command
 from tasqueue.drivers.redis.keys import OPEN_GROUPS
-from tests.contract.fanin_contract import Hand, Q, opening
+from tests.contract.fanin_contract import Hand, Q, opening, push
 from tests.servers import Cluster
 
 STEPS = 40
@@ -77,7 +77,7 @@ async def test_an_end_cut_anywhere_calls_the_outer_callback_once(hand: Hand, fai
     cuts = 0
     for after in range(STEPS):
         inner, outer, job = f"in{after}", f"out{after}", f"a{after}"
-        await hand.store.perform(opening(outer, f"{inner}-ok", goes_on=True))
+        await hand.store.perform(opening(outer, f"{inner}-ok", on_error=push(f"{outer}-bad")))
         await hand.store.perform(opening(inner, job, outer=Membership(outer)))
         await hand.send(job, seals=[inner, outer])
         assert await hand.claim() == [job]
@@ -88,8 +88,9 @@ async def test_an_end_cut_anywhere_calls_the_outer_callback_once(hand: Hand, fai
         if not fails:
             assert await hand.claim() == [f"{inner}-ok"]
             await hand.end(f"{inner}-ok", of=Membership(outer), closes=inner)
-        assert await hand.claim() == [f"{outer}-ok"]
-        await hand.end(f"{outer}-ok", closes=outer)
+        callback = f"{outer}-{'bad' if fails else 'ok'}"
+        assert await hand.claim() == [callback]
+        await hand.end(callback, closes=outer)
         await hand.store.perform(Sweep())
         assert await hand.claim() == []
     assert 8 < cuts < STEPS

@@ -67,7 +67,6 @@ class ModelGroup:
 
     id: str
     members: list[list[str]]
-    goes_on: bool
     on_error: bool
     outer: "ModelGroup | None" = None
     """The group whose last member this one's callback is."""
@@ -88,7 +87,7 @@ class ModelGroup:
 
     @property
     def failed(self) -> bool:
-        return any(self.known.values()) and not self.goes_on
+        return any(self.known.values())
 
     @property
     def callback(self) -> str:
@@ -103,7 +102,6 @@ class ModelGroup:
             self.members,
             push(self.ok, CALLBACKS),
             push(self.bad, CALLBACKS) if self.on_error else None,
-            goes_on=self.goes_on,
             outer=Membership(self.outer.id, len(self.outer.members) - 1) if self.outer else None,
         )
 
@@ -151,14 +149,13 @@ class GroupMachine(RuleBasedStateMachine):
 
     @rule(
         shape=st.lists(st.integers(1, 3), max_size=4),
-        goes_on=st.booleans(),
         on_error=st.booleans(),
         nested=st.booleans(),
     )
-    def open(self, *, shape: list[int], goes_on: bool, on_error: bool, nested: bool) -> None:
-        group = ModelGroup(f"g{next(self.numbers)}", self.paths(shape), goes_on, on_error)
+    def open(self, *, shape: list[int], on_error: bool, nested: bool) -> None:
+        group = ModelGroup(f"g{next(self.numbers)}", self.paths(shape), on_error)
         if nested:
-            inner = ModelGroup(f"g{next(self.numbers)}", self.paths([1, 1]), False, False, group)
+            inner = ModelGroup(f"g{next(self.numbers)}", self.paths([1, 1]), False, group)
             group.members.append([inner.ok])
             self.know(group)
             self.know(inner)
@@ -447,10 +444,7 @@ class GroupMachine(RuleBasedStateMachine):
                 continue
             assert found is not None
             want = [group.saved.get(place) for place in range(len(group.members))]
-            # A failed one of a group that goes on gives its error.
-            assert [one if isinstance(one, bytes) else None for one in found] == want
-            errors = {place for place, one in enumerate(found) if isinstance(one, tuple)}
-            assert errors == {p for p, failed in group.known.items() if failed and group.goes_on}
+            assert found == want
 
     @invariant()
     def the_open_members_are_those_whose_end_nobody_told(self) -> None:

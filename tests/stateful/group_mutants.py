@@ -21,7 +21,6 @@ GROUPS: Final[dict[str, tuple[str, str, str]]] = {
     "a group loses what was saved": (
         "", "if saved then redis.call('HSET', g .. ':r', name, saved) end", "",
     ),
-    "a group that goes on stops": ("", "has[3] ~= '1' and", ""),
     "a chain in a group ends with any link": (
         "", "if not failed and string.match(name, '[^>]*$') ~= id then return end", "",
     ),
@@ -46,7 +45,7 @@ GROUPS: Final[dict[str, tuple[str, str, str]]] = {
         "", "redis.call('HSET', g, 'sealed', 1, 'fired', 1)", "",
     ),
     "a failed group tells nobody around it": (
-        "", "if has[4] then member(has[4], has[5], id, true, record) end", "",
+        "", "if has[4] then member(has[4], has[5], id, true) end", "",
     ),
     "a failed group leaves its callback waiting": (
         "", "if failed then fail_callback(g) end", "",

@@ -19,7 +19,6 @@ from tasqueue.core.ports.request import (
     Forget,
     GroupResults,
     Listing,
-    Lost,
     OpenGroup,
     Parked,
     Pause,
@@ -42,7 +41,7 @@ from tasqueue.core.ports.store import Advising, BlockingStore, Placed, Store, St
 
 __all__ = [
     "CHAIN_KEY", "GROUP_KEY", "JOB_KEY", "Advising", "Answer", "BlockingStore", "Broker", "Claim",
-    "Decided", "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Lost", "Mark",
+    "Decided", "Delivery", "Forget", "GroupResults", "Holding", "Lease", "Listing", "Mark",
     "OpenGroup", "Parked", "Pause", "Pending", "PendingPage", "Placed", "Push", "PutTask", "Read",
     "Reaper", "Request", "Results", "Settlement", "Store", "Stored", "Submit", "Supervised",
     "Sweep", "Tasks", "TellEnd", "Upkeep", "Withdraw", "WorkerInfo", "Workers", "Write",

@@ -161,24 +161,16 @@ class OpenGroup:
     """Pushed when all members have succeeded. Where they have not, its record says failed."""
     on_error: Push | None
     """Pushed when a member has failed."""
-    goes_on: bool = False
-    """Push ``on_success`` though members have failed."""
     outer: Membership | None = None
     """The member of another group that this one's ``on_success`` is; it fails with it."""
-
-
-class Lost(NamedTuple):
-    """What a failed member of a group that goes on gives instead of a result."""
-
-    error: str
 
 
 @dataclass(frozen=True, slots=True)
 class GroupResults:
     """The results of a group with a callback, in the members' order.
 
-    Answered by a list: bytes, None for a member that saved nothing or failed, or `Lost` for one
-    that failed in a group that goes on. Answered by None once the callback has ended.
+    Answered by a list: bytes, or None for a member that saved nothing or failed. Answered by None
+    once the callback has ended.
     """
 
     group_id: str
@@ -210,7 +202,7 @@ class TellEnd:
     job_id: str
     failed: bool
     saved: bytes | None
-    """What the group keeps of it: its result, or its record where it has failed."""
+    """Its result; None if it has failed."""
     member: Membership | None
     once: str = ""
     """sha1 of the message, where copies of it may exist: it is decided now."""

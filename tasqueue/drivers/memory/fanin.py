@@ -6,8 +6,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tasqueue.core.ports import Lost
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -20,7 +18,7 @@ class _Group:
 
     request: OpenGroup
     open: set[int]
-    results: list[bytes | Lost | None] = field(default_factory=list)
+    results: list[bytes | None] = field(default_factory=list)
     failed: bool = False
     sealed: bool = False
     fired: bool = False
@@ -62,7 +60,7 @@ class FanIn:
             if left:
                 self._members[job_id] = left
 
-    def results(self, group_id: str) -> list[bytes | Lost | None] | None:
+    def results(self, group_id: str) -> list[bytes | None] | None:
         """What the members saved, in their order; None once the callback has ended."""
         group = self._groups.get(group_id)
         return list(group.results) if group else None
@@ -76,8 +74,8 @@ class FanIn:
             group_id = request.outer.group_id if request.outer else ""
         return found
 
-    def ended(self, job_id: str, result: bytes | None, error: str | None) -> Iterator[_Group]:
-        """Take a job's end in; gives the groups that fire by it. ``error``: it has failed, why.
+    def ended(self, job_id: str, result: bytes | None, *, failed: bool) -> Iterator[_Group]:
+        """Take a job's end in; gives the groups that fire by it.
 
         A chain is one member: it has ended when any link failed, or the last one succeeded.
         """
@@ -86,14 +84,11 @@ class FanIn:
             if group is None:
                 continue
             path: Sequence[str] = group.request.members[index]
-            if index not in group.open or (error is None and path[-1] != job_id):
+            if index not in group.open or (path[-1] != job_id and not failed):
                 continue
             group.open.discard(index)
-            if error is None:
-                group.results[index] = result
-            else:
-                group.failed = True
-                group.results[index] = Lost(error) if group.request.goes_on else None
+            group.failed |= failed
+            group.results[index] = result
             yield from self._fires(group_id)
 
     def _fires(self, group_id: str) -> Iterator[_Group]:

@@ -92,7 +92,7 @@ class MemoryState:
             self.keep(settlement.job_id, settlement.result, settlement.ttl_ms)
             self.keep(JOB_KEY + settlement.job_id, settlement.record, settlement.ttl_ms)
             if settlement.listing:
-                self._end(settlement.job_id, settlement.listing, settlement.record)
+                self._end(settlement.job_id, settlement.listing)
             if settlement.closes and not settlement.again:
                 self.groups.close(settlement.closes)
             del self.held[settlement.token]
@@ -146,21 +146,19 @@ class MemoryState:
             self.groups.close(end.closes)
         return queues
 
-    def _end(self, job_id: str, listing: str, record: bytes) -> None:
+    def _end(self, job_id: str, listing: str) -> None:
         self.list_in(listing, job_id)
         failed = listing == "failed"
         result, _ = self.data.get(job_id, (None, 0))
-        self._tell(job_id, record if failed else result, failed=failed)
+        self._tell(job_id, None if failed else result, failed=failed)
 
     def _tell(self, job_id: str, saved: bytes | None, *, failed: bool) -> None:
         for wake in self.waiters.pop(job_id, ()):
             wake()
-        error = decode_job(saved or b"").meta.prev_err if failed else None
-        for group in self.groups.ended(job_id, saved, error):
+        for group in self.groups.ended(job_id, saved, failed=failed):
             self._fire(group.request, failed=group.failed)
 
     def _fire(self, group: OpenGroup, *, failed: bool) -> None:
-        failed = failed and not group.goes_on
         callback = group.on_error if failed else group.on_success
         self.push([callback] if callback else [])
         if failed and group.on_success:
@@ -173,4 +171,4 @@ class MemoryState:
         message = lifecycle.never(decode_job(push.record), group_id)
         record = encode_job(lifecycle.recorded(message, JobStatus.FAILED, self.now_ns()))
         self.keep(JOB_KEY + push.job_id, record)
-        self._end(push.job_id, "failed", record)
+        self._end(push.job_id, "failed")

@@ -10,7 +10,7 @@ from tasqueue.core import lifecycle
 from tasqueue.core.errors import DecodeError
 from tasqueue.core.group import ARROW
 from tasqueue.core.job import FINAL_STATUSES, JobStatus
-from tasqueue.core.ports import JOB_KEY, GroupResults, Lost, OpenGroup, Push
+from tasqueue.core.ports import JOB_KEY, GroupResults, OpenGroup, Push
 from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.redis.command import (
     MAX_ITEMS,
@@ -58,8 +58,6 @@ def links(name: str) -> int:
 def group_fields(request: OpenGroup, ttl_ms: int) -> Sequence[Arg]:
     """What the HASH of a group says, fields and values in turn."""
     fields: list[Arg] = ["size", len(request.members), "ttl", ttl_ms]
-    if request.goes_on:
-        fields += ("goes_on", "1")
     if request.on_success is not None:
         fields += _push("ok", request.on_success)
         fields += ("never", never(request.on_success, request.group_id))
@@ -89,33 +87,21 @@ def never(push: Push, group_id: str) -> bytes:
 # -- its callback reads it -----------------------------------------------------------------------
 
 
-def group_results(request: GroupResults) -> Steps[list[bytes | Lost | None] | None]:
+def group_results(request: GroupResults) -> Steps[list[bytes | None] | None]:
     """What the members saved, in their order."""
     key = group_key(request.group_id)
-    (size, goes_on), *_ = yield from ask(command("HMGET", key, "size", "goes_on"))
+    (size,) = yield from ask(command("HGET", key, "size"))
     if size is None:
         return None
-    found: list[bytes | Lost | None] = []
+    found: list[bytes | None] = []
     for start in range(0, int(size), MAX_ITEMS):
         end = start + MAX_ITEMS - 1
         (names,) = yield from ask(command("LRANGE", f"{key}:m", start, end))
         if not names:  # closed meanwhile
             return None
-        saved, failed = yield from ask(
-            command("HMGET", f"{key}:r", *names), command("SMISMEMBER", f"{key}:f", *names)
-        )
-        found += [
-            _lost(value) if lost and goes_on else None if lost else value
-            for value, lost in zip(saved, failed, strict=True)
-        ]
+        (saved,) = yield from ask(command("HMGET", f"{key}:r", *names))
+        found += saved
     return found
-
-
-def _lost(record: bytes | None) -> Lost:
-    try:
-        return Lost(decode_job(record).meta.prev_err if record else "")
-    except DecodeError:
-        return Lost("")
 
 
 # -- the sweep -----------------------------------------------------------------------------------
@@ -189,15 +175,14 @@ class Sweeper:
     def _ended(self, paths: Sequence[Sequence[str]]) -> Steps[list[Member]]:
         """Those members of which a job has failed, or the last has succeeded."""
         states = yield from self._states({job_id for path in paths for job_id in path})
-        failed = {path[-1]: one for path in paths for one in path if _failed(states, one)}
+        failed = {path[-1] for path in paths if any(_failed(states, one) for one in path)}
         done = [path[-1] for path in paths if states.get(path[-1]) == JobStatus.SUCCESSFUL]
         results = yield from self._read("", [one for one in done if one not in failed])
-        records = yield from self._read(JOB_KEY, failed.values())
         ended: list[Member] = []
         for path in paths:
             name, last = ARROW.join(path), path[-1]
             if last in failed:
-                ended.append(Member(name, failed=True, saved=records.get(failed[last])))
+                ended.append(Member(name, failed=True, saved=None))
             elif states.get(last) == JobStatus.SUCCESSFUL:
                 ended.append(Member(name, failed=False, saved=results.get(last)))
         return ended

@@ -85,8 +85,8 @@ class PairLease:
         if not self._pair.results.fan_in or not (one.member or once or closes):
             return
         failed = one.listing == "failed"
-        saved = one.record if failed else one.result
-        if saved is None and one.member:
+        saved = None if failed else one.result
+        if saved is None and one.member and not failed:
             saved = await self._results.get(one.job_id)  # of an earlier attempt
         end = TellEnd(one.job_id, failed, saved, one.member, once, closes)
         await follow(self._pair.tell(end))

@@ -124,14 +124,14 @@ def take(group_id: str, members: Sequence[Member]) -> Steps[int]:
 def fire(group_id: str) -> Steps[None]:
     """Call the callback of a sealed group without open members; the mark that it did comes last."""
     key = group_key(group_id)
-    still, lost, (sealed, fired, goes_on) = yield from ask(
+    still, lost, (sealed, fired) = yield from ask(
         command("SCARD", f"{key}:p"),
         command("SCARD", f"{key}:f"),
-        command("HMGET", key, "sealed", "fired", "goes_on"),
+        command("HMGET", key, "sealed", "fired"),
     )
     if still or sealed is None or fired is not None:
         return
-    failed = bool(lost) and goes_on is None
+    failed = bool(lost)
     names = ("queue", "due", "id", "record", "raw")
     side = "bad" if failed else "ok"
     (has,) = yield from ask(command("HMGET", key, *[f"{side}:{name}" for name in names]))
@@ -164,7 +164,7 @@ def _never(key: str) -> Steps[None]:
     yield from ask(command("ZADD", RESULT + "failed", time.time_ns(), job_id))
     if has[3] is not None:
         outer = Membership(text(has[3]), int(has[4]) if has[4] else None)
-        yield from tell(outer, job_id, failed=True, saved=record)
+        yield from tell(outer, job_id, failed=True, saved=None)
 
 
 IN_A_CLUSTER: Final = Groups(take, close)

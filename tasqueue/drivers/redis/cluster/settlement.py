@@ -126,7 +126,7 @@ def _tell(jobs: Sequence[_Job]) -> Steps[None]:
             continue
         failed = one.listing == "failed"
         has, result = saved(one)
-        left: bytes | None = one.record if failed else result if has == "1" else None
+        left: bytes | None = result if has == "1" and not failed else None
         if not failed and not has:
             (left,) = yield from ask(command("GET", RESULT + one.job_id))
         try:

@@ -79,8 +79,8 @@ for at = 1, n do
     end
     if gid ~= '' then
       local failed = listing == 'failed'
-      local saved = failed and record or has == '1' and result
-      if not saved and has == '' and is(RES .. id, 'string') then
+      local saved = not failed and has == '1' and result
+      if not failed and has == '' and is(RES .. id, 'string') then
         saved = redis.call('GET', RES .. id)               -- what an earlier attempt saved
       end
       member(gid, place, id, failed, saved)

@@ -55,7 +55,6 @@ local function take(gid, name, failed, saved)
 end
 
 -- An ended job of a member. place '': the job is the member by itself; else where its path is in m.
--- What a failed one leaves is its record, which says why.
 local function member(gid, place, id, failed, saved)
   local name = id
   if place ~= '' then
@@ -79,16 +78,16 @@ local function fail_callback(g)
     redis.call('SET', RES .. 'job:msg:' .. id, record)
   end
   redis.call('ZADD', RES .. 'failed', time[1] .. string.format('%06d', time[2]) .. '000', id)
-  if has[4] then member(has[4], has[5], id, true, record) end
+  if has[4] then member(has[4], has[5], id, true) end
 end
 
 -- Calls the callback of a sealed group without open members.
 fire = function(gid)
   local g = group_key(gid)
   if redis.call('SCARD', g .. ':p') > 0 then return end
-  local has = redis.call('HMGET', g, 'sealed', 'fired', 'goes_on')
+  local has = redis.call('HMGET', g, 'sealed', 'fired')
   if not has[1] or has[2] then return end
-  local failed = has[3] ~= '1' and redis.call('SCARD', g .. ':f') > 0
+  local failed = redis.call('SCARD', g .. ':f') > 0
   local side = failed and 'bad:' or 'ok:'
   local to = redis.call('HMGET', g, side .. 'queue', side .. 'due', side .. 'id',
     side .. 'record', side .. 'raw')
