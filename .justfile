@@ -87,6 +87,6 @@ bench-full *args:
 soak *args:
     python -m tests.faults.soak {{ args }}
 
-# Damaged real messages for the decoders; one line of figures.
+# Damaged real messages for the decoders, led by coverage where Atheris is installed; one line of figures.
 fuzz *args:
     python -m tests.faults.fuzz --inputs 1000000 {{ args }}

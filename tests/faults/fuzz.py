@@ -1,13 +1,15 @@
 """Mutated real messages for the decoders: ``python -m tests.faults.fuzz --inputs 1000000``.
 
 Each input is a message that Go wrote (tests/parity/vectors.json), changed in one to eight places,
-and every decoder reads it: the only error they may raise is `DecodeError`.
+and every decoder reads it: the only error they may raise is `DecodeError`. Where Atheris is
+installed, it chooses the inputs instead (`tests.faults.guided`), unless ``--engine`` says other.
 """
 
 import argparse
 import json
 import random
 import resource
+import subprocess
 import sys
 import time
 import traceback
@@ -17,6 +19,7 @@ from typing import Any, Final
 
 from tasqueue.core.errors import DecodeError
 from tasqueue.core.wire import decode_chain, decode_group, decode_job, decode_task
+from tests.faults import guided
 from tests.parity.program import ROOT
 
 DECODERS: Final[dict[str, Callable[[bytes], object]]] = {
@@ -28,7 +31,7 @@ DECODERS: Final[dict[str, Callable[[bytes], object]]] = {
 GROWTH_LIMIT: Final = 64 << 20
 """Bytes that the process may grow by; the inputs have a few hundred bytes each."""
 
-_INTERESTING: Final = (
+INTERESTING: Final = (
     b"\xc0", b"\xc1", b"\xc4\xff", b"\xc6\xff\xff\xff\xff", b"\xc9\xff\xff\xff\xff\x00",
     b"\xca\x7f\xc0\x00\x00", b"\xcb\x7f\xf0\x00\x00\x00\x00\x00\x00", b"\xcf" + b"\xff" * 8,
     b"\xd3\x80" + b"\x00" * 7, b"\xd6\xff\xff\xff\xff\xff", b"\xd7\xff" + b"\xff" * 8,
@@ -58,11 +61,11 @@ def _replace(chance: random.Random, body: bytearray, _corpus: list[bytes]) -> No
 
 def _insert(chance: random.Random, body: bytearray, _corpus: list[bytes]) -> None:
     at = chance.randint(0, len(body))
-    body[at:at] = chance.choice(_INTERESTING)
+    body[at:at] = chance.choice(INTERESTING)
 
 
 def _overwrite(chance: random.Random, body: bytearray, _corpus: list[bytes]) -> None:
-    at, piece = chance.randint(0, len(body)), chance.choice(_INTERESTING)
+    at, piece = chance.randint(0, len(body)), chance.choice(INTERESTING)
     body[at : at + len(piece)] = piece
 
 
@@ -115,41 +118,69 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def fuzz(inputs: int, seed: int) -> dict[str, Any]:
-    """Run it; the findings are printed as they come, the figures are returned."""
-    chance, real, seen = random.Random(seed), corpus(), Counter[str]()
-    for body in real:
-        attempt(body, seen)
-    before, started, found, largest = _peak(), time.monotonic(), 0, 0
-    for _ in range(inputs):
-        body = mutated(chance, real)
-        largest = max(largest, len(body))
-        error = attempt(body, seen)
+class Tally:
+    """What came of a run; findings are printed as they come."""
+
+    def __init__(self, engine: str, seed: int) -> None:
+        self._engine, self._seed = engine, seed
+        self._real, self._seen = corpus(), Counter[str]()
+        for body in self._real:
+            attempt(body, self._seen)
+        self._before, self._started = _peak(), time.monotonic()
+        self.inputs = self._found = self._largest = 0
+
+    def feed(self, body: bytes) -> None:
+        """Have every decoder read an input."""
+        self.inputs += 1
+        self._largest = max(self._largest, len(body))
+        error = attempt(body, self._seen)
         if error is not None:
-            found += 1
+            self._found += 1
             sys.stderr.write(f"{body.hex()}\n{''.join(traceback.format_exception(error))}\n")
-    return {
-        "inputs": inputs,
-        "seed": seed,
-        "real_messages": len(real),
-        "read": seen["read"],
-        "refused": seen["refused"],
-        "other_errors": found,
-        "largest_input": largest,
-        "peak_growth_mib": round((_peak() - before) / (1 << 20), 1),
-        "seconds": round(time.monotonic() - started),
-    }
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "engine": self._engine,
+            "inputs": self.inputs,
+            "seed": self._seed,
+            "real_messages": len(self._real),
+            "read": self._seen["read"],
+            "refused": self._seen["refused"],
+            "other_errors": self._found,
+            "largest_input": self._largest,
+            "peak_growth_mib": round((_peak() - self._before) / (1 << 20), 1),
+            "seconds": round(time.monotonic() - self._started),
+        }
+
+    def told(self) -> int:
+        """Say the figures in one line; returns the exit code that they call for."""
+        figures = self.figures()
+        sys.stdout.write(json.dumps(figures) + "\n")
+        sys.stdout.flush()
+        grown = figures["peak_growth_mib"] * (1 << 20) > GROWTH_LIMIT
+        return 1 if figures["other_errors"] or grown else 0
+
+
+def fuzz(inputs: int, seed: int) -> Tally:
+    """Feed the decoders with messages that were damaged at random."""
+    chance, real, tally = random.Random(seed), corpus(), Tally("mutations", seed)
+    for _ in range(inputs):
+        tally.feed(mutated(chance, real))
+    return tally
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz")
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--engine", choices=["mutations", "atheris"])
     flags = parser.parse_args()
-    figures = fuzz(flags.inputs, flags.seed)
-    sys.stdout.write(json.dumps(figures) + "\n")
-    grown = figures["peak_growth_mib"] * (1 << 20) > GROWTH_LIMIT
-    return 1 if figures["other_errors"] or grown else 0
+    if (flags.engine or ("atheris" if guided.installed() else "mutations")) == "mutations":
+        return fuzz(flags.inputs, flags.seed).told()
+    # In a process of its own: what it watches must be imported under its eyes.
+    limits = ["--inputs", str(flags.inputs), "--seed", str(flags.seed)]
+    command = [sys.executable, "-m", "tests.faults.guided", *limits]
+    return subprocess.run(command, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -215,10 +217,14 @@ def test_row_06_a_death_at_the_third_turn_of_a_step_leaves_a_mixture_whole(
     _dies_at(here, mixture(3, ms=10), f"{step}:{moment}:3")
 
 
-def _term_under_load(here: Site, load: Load) -> None:
-    hand = here.hire(concurrency=BATCH)[0]
-    _claimed(hand)
-    assert hand.stop() == 0
+def _term_under_load(here: Site, workers: int, *, concurrency: int) -> None:
+    """Ask workers to end together, each in the middle of its jobs."""
+    hands = here.hire(workers, concurrency=concurrency)
+    for hand in hands:
+        _claimed(hand)
+    for hand in hands:
+        hand.term()
+    assert {hand.process.wait(timeout=PATIENCE) for hand in hands} == {0}
     in_flight = list(here.conn.scan_iter("tq:if:*")) + list(here.conn.scan_iter("tq:ld:*"))
     assert in_flight == []
     assert here.registered() == 0
@@ -228,22 +234,39 @@ def test_row_07_sigterm_under_load_leaves_nothing_in_flight_and_doubles_nothing(
     here: Site,
 ) -> None:
     load = Load(ms=20).plain(60).send(here.server.url)
-    _term_under_load(here, load)
+    _term_under_load(here, 1, concurrency=BATCH)
     here.hire()
     assert not here.finish(load)
     assert diary.runs(here.notes()).total() == 60
 
 
+_TOGETHER = 10
+_BACKLOG = 4_000
+"""Jobs of 0.1 s: ten workers with four slots do not get to its end before the last has started."""
+
+
 @SLOW
-@pytest.mark.timeout(600)
-def test_row_07_sigterm_under_load_again_and_again(here: Site) -> None:
-    load = Load(ms=10).plain(2_000).send(here.server.url)
-    for _ in range(25):
-        if here.ended() < len(load.fates) - 100:
-            _term_under_load(here, load)
-    here.hire()
-    assert not here.finish(load)
-    assert diary.runs(here.notes()).total() == 2_000
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(100, marks=pytest.mark.timeout(900)),
+        pytest.param(1_000, marks=[pytest.mark.deep, pytest.mark.timeout(7200)]),
+    ],
+)
+def test_row_07_sigterm_under_load_again_and_again(
+    here: Site, tell: Callable[[str], None], times: int
+) -> None:
+    whole = Load()
+    for _ in range(times // _TOGETHER):
+        missing = _BACKLOG - (len(whole.fates) - here.ended())
+        part = Load(name=f"{len(whole.fates)}-", ms=100).plain(missing).send(here.server.url)
+        whole.fates.update(part.fates)
+        _term_under_load(here, _TOGETHER, concurrency=4)
+    tell(f"{here.ended():,} of {len(whole.fates):,} jobs had ended at the last of {times:,} ends")
+    here.hire(2, concurrency=64)
+    assert not here.finish(whole)
+    assert here.notes("rescued") == []
+    assert diary.runs(here.notes()) == Counter(dict.fromkeys(whole.fates, 1))
 
 
 @SLOW
