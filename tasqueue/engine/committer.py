@@ -19,7 +19,7 @@ from tasqueue.engine.plan import push
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-    from tasqueue.core.job import JobMessage
+    from tasqueue.core.job import Job, JobMessage
     from tasqueue.engine.clock import Clock
 
 _BATCH: Final = 100
@@ -34,13 +34,11 @@ def settlement(
     claim: Claim, message: JobMessage, decision: Decision, *, now_ns: int, ttl_ms: int
 ) -> Settlement:
     """Write a decision out, for a store."""
-    copies = message.job.opts.eta_ns is not None or TURN in message.job.ext
-    once = hashlib.sha1(claim.body, usedforsecurity=False).hexdigest() if copies else ""
     made = Settlement(
         claim.token,
         message.meta.id,
         encode_record(decision.record),
-        once=once,
+        once=_sha1(claim.body) if _may_have_copies(message.job) else "",
         result=decision.result,
         dead=claim.convicted,
         closes=lifecycle.closes(message.job),
@@ -58,10 +56,19 @@ def settlement(
     return made
 
 
+def _may_have_copies(job: Job) -> bool:
+    """Whether this message was, or may have been, in a scheduled set, where copies come from."""
+    return job.opts.eta_ns is not None or TURN in job.ext
+
+
+def _sha1(body: bytes) -> str:
+    return hashlib.sha1(body, usedforsecurity=False).hexdigest()
+
+
 class Begun(NamedTuple):
     """A job whose handler began; its record is written out only if it is sent."""
 
-    token: str
+    claim: Claim
     message: JobMessage
     now_ns: int
 
@@ -107,7 +114,7 @@ class Committer:
 
     def mark(self, begun: Begun) -> None:
         """Have a ``processing`` record written, unless the job ends before that."""
-        self._begun[begun.token] = begun
+        self._begun[begun.claim.token] = begun
         self._wake()
 
     def settle(self, made: Settlement) -> None:
@@ -192,7 +199,10 @@ class Committer:
 def _processing(begun: Begun) -> Mark | None:
     """The record that a job runs; None if it cannot be written, which the job's end says loudly."""
     record = recorded(begun.message, JobStatus.PROCESSING, begun.now_ns)
+    job, claim = begun.message.job, begun.claim
+    copies = _may_have_copies(job) or lifecycle.closes(job)
+    once = _sha1(claim.body) if copies else ""
     try:
-        return Mark(begun.token, record.meta.id, encode_record(record))
+        return Mark(claim.token, record.meta.id, encode_record(record), once)
     except EncodeError:
         return None

@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import DecodeError, EncodeError, LimitExceeded
-from tasqueue.core.job import NIL_JOB, JobMessage
+from tasqueue.core.job import FINAL_STATUSES, NIL_JOB, JobMessage
 from tasqueue.core.lifecycle import Circumstances, Failed, Outcome, Postponed, Succeeded
-from tasqueue.core.ports import Claim, GroupResults, Lease, Read, Settlement, Store
+from tasqueue.core.ports import JOB_KEY, Claim, GroupResults, Lease, Read, Settlement, Store
 from tasqueue.core.timing import NS_PER_S
 from tasqueue.core.wire import decode_job
 from tasqueue.engine.clock import Clock
@@ -119,10 +119,10 @@ class Processor:
 
     async def _known(self, held: Held, message: JobMessage, *, task: Task, ctx: JobContext) -> None:
         claim = held.claim
-        self._committer.mark(Begun(claim.token, message, self._shared.clock.now_ns()))
-        if group := lifecycle.closes(message.job):
-            wanted = GroupResults(group)
-            ctx.group_results = await self._insist(lambda: self._shared.store.perform(wanted))
+        if (group := lifecycle.closes(message.job)) and await self._is_over(message, ctx, group):
+            await self._insist(lambda: self._lease.drop(self._queue, (claim.token,)))
+            return
+        self._committer.mark(Begun(claim, message, self._shared.clock.now_ns()))
         limit_ns = message.job.opts.timeout_ns
         notes = self._shared.notes
         notes.begun(self._queue, claim.token, limit_ns / NS_PER_S if limit_ns else None)
@@ -135,6 +135,15 @@ class Processor:
         if message.meta.retried and message.job.on_success and isinstance(outcome, Succeeded):
             outcome = await self._with_earlier(message, outcome)
         self._decide(claim, message, outcome, ttl_ms=self._ttl_ms(task))
+
+    async def _is_over(self, message: JobMessage, ctx: JobContext, group: str) -> bool:
+        """Read a callback's results; whether it came again after its end, when there are none."""
+        wanted, own = GroupResults(group), Read((JOB_KEY + message.meta.id,))
+        ctx.group_results = await self._insist(lambda: self._shared.store.perform(wanted))
+        if ctx.group_results is not None:
+            return False
+        (record,) = await self._insist(lambda: self._shared.store.perform(own))
+        return record is not None and decode_job(record).status in FINAL_STATUSES
 
     def _ttl_ms(self, task: Task | None) -> int:
         """How long record and result are kept; 0 is for ever."""

@@ -226,6 +226,23 @@ class LeaseContract:
         assert await store.perform(Read(["job:msg:a"])) == [b"ended"]
         await lease.end(Q)
 
+    async def test_a_mark_of_a_copy_whose_message_was_decided_before_is_not_written(
+        self, store: Any
+    ) -> None:
+        lease = await registered(store)
+        await store.perform(Submit([Push(Q, "a", b"queued", b"a", call=c) for c in ("1", "2")]))
+        claims: list[Claim] = []
+        while len(claims) < 2:
+            claims += await lease.claim(Q, 2)
+        first, copy = claims
+        await lease.mark(Q, [Mark(copy.token, "a", b"processing", once="sha1")])
+        assert await store.perform(Read(["job:msg:a"])) == [b"processing"]
+        assert await lease.settle(Q, [settled(first, once="sha1")]) == [Answer.APPLIED]
+        await lease.mark(Q, [Mark(copy.token, "a", b"processing", once="sha1")])
+        assert await lease.settle(Q, [settled(copy, once="sha1")]) == [Answer.DECIDED]
+        assert await store.perform(Read(["job:msg:a"])) == [b"ended"]
+        await lease.end(Q)
+
     async def test_what_is_buried_or_dropped_does_not_come_back(self, store: Any) -> None:
         lease = await registered(store)
         await submit(store, "a", "b")

@@ -92,7 +92,7 @@ def test_two_versions_live_side_by_side(own_valkey: Valkey, admin: Redis) -> Non
 def test_whoever_loads_it_second_goes_on(own_valkey: Valkey) -> None:
     """Both were told that it is missing, as two workers that start together are."""
     driver = BlockingDriver(Address.from_url(own_valkey.url))
-    mark = call("mark", ["tq:if:{q}:w"], ["1:t", "id", "record"])
+    mark = call("mark", ["tq:if:{q}:w"], ["1:t", "id", "record", ""])
     with own_valkey.client() as admin:
         lost = driver._once(driver._calls.written([mark]), 1)
         admin.function_load(library_source())
@@ -155,7 +155,7 @@ def test_a_full_server_that_lost_the_library_is_drained_all_the_same(
     driver = BlockingDriver(Address.from_url(own_valkey.url))
     admin.hset("tq:if:{q}:w", "1:t", "message")
     admin.config_set("maxmemory", 1)
-    mark: Any = call("mark", ["tq:if:{q}:w"], ["1:t", "id", "record"])
+    mark: Any = call("mark", ["tq:if:{q}:w"], ["1:t", "id", "record", ""])
     (answer,) = driver.exchange([mark])
     assert answer == 1
     driver.close()

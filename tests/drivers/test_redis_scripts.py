@@ -68,7 +68,7 @@ CALLS: dict[str, Callable[[], Command]] = {
     ),
     "finish": lambda: finish(K, "w", [done()], now_ns=1),
     "finish with children": lambda: finish(K, "w", [done(pushes=[CHILD, LATE_CHILD])], now_ns=1),
-    "mark": lambda: call("mark", (HELD,), ("1:t", "id", "record")),
+    "mark": lambda: call("mark", (HELD,), ("1:t", "id", "record", "")),
     "park": lambda: call("park", (HELD, K.parked, K.parked_jobs("t")), ("1:t", "t")),
     "promote": lambda: call("promote", (K.scheduled, Q, K.suspects, K.convicts), (9, 9)),
     "reap": lambda: reap(K, "w", "exit"),

@@ -11,6 +11,7 @@ from tasqueue.brokers import MemoryBroker
 from tasqueue.brokers.redis_broker import RedisBroker
 from tasqueue.core import lifecycle
 from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
+from tasqueue.core.job import JobStatus
 from tasqueue.core.ports import Answer, Push
 from tasqueue.core.wire import encode_job
 from tasqueue.engine.registry import Task
@@ -199,6 +200,25 @@ async def test_a_blinking_store_does_not_hang_a_groups_callback(rig: Rig) -> Non
         await rig.ended("cb")
     assert len(got) == 1
     assert rig.store.calls["GroupResults"] == 3
+
+
+async def test_a_callback_that_comes_again_after_its_end_is_let_go_without_a_run(rig: Rig) -> None:
+    """Its group is closed: it would run without the results, and its failure would count."""
+    ran: list[str] = []
+
+    async def callback(payload: bytes, ctx: JobContext) -> None:
+        ran.append(ctx.id)
+
+    rig.add("callback", callback)
+    job = Job.create("callback", b"", JobOpts(id="cb", queue=Q))
+    job.ext[lifecycle.GROUP] = "closed"
+    entry = lifecycle.entry(job, now_ns=rig.clock.now_ns(), new_id=str)
+    ended = lifecycle.recorded(entry.message, JobStatus.SUCCESSFUL, rig.clock.now_ns())
+    rig.memory.push([Push(Q, "cb", encode_job(ended), encode_job(entry.message))])
+    async with rig.running():
+        await until(lambda: not rig.memory.queues[Q] and not rig.memory.held)
+        assert await rig.is_("successful", "cb")
+    assert ran == []
 
 
 async def test_a_blinking_store_does_not_hang_a_job_whose_earlier_result_is_read(rig: Rig) -> None:

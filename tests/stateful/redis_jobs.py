@@ -240,10 +240,12 @@ class Jobs(Clients):
         key = self.pick(data)
         if key is None:
             return
-        told = self.facts(self.held[key])
+        told, once = self.facts(self.held[key]), self.once(self.held[key])
         record = self.record(told.id, "processing")
-        written = self.call("mark", [K.held(key[0])], key[1], told.id, record)
-        assert written == (key in self.own), "the record of a job that is not held was written"
+        written = self.call("mark", [K.held(key[0])], key[1], told.id, record, once)
+        assert written == (key in self.own and once not in self.decided), (
+            "the record of a job that is not held, or that a copy ended, was written"
+        )
         if written:
             self.records[told.id] = record
 

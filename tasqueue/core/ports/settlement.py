@@ -41,6 +41,8 @@ class Mark(NamedTuple):
     token: str
     job_id: str
     record: bytes
+    once: str = ""
+    """As that of a `Settlement`: where the message was decided before, nothing is written."""
 
 
 class Answer(IntEnum):

@@ -73,7 +73,7 @@ class MemoryHolding(MemoryUpkeep):
     async def mark(self, queue: str, marks: Sequence[Mark]) -> None:  # noqa: ARG002 -- the port's
         """Write ``processing`` records."""
         for mark in marks:
-            self._store.mark(*mark)
+            self._store.mark(mark)
 
     async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:
         """Carry settlements out."""

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from tasqueue.core import lifecycle
 from tasqueue.core.job import JobStatus
-from tasqueue.core.ports import JOB_KEY, Answer, OpenGroup, Push, Settlement, TellEnd
+from tasqueue.core.ports import JOB_KEY, Answer, Mark, OpenGroup, Push, Settlement, TellEnd
 from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.memory.fanin import FanIn
 
@@ -98,11 +98,11 @@ class MemoryState:
             del self.held[settlement.token]
             return Answer.APPLIED
 
-    def mark(self, token: str, job_id: str, record: bytes) -> None:
-        """Write a record while the job is held."""
+    def mark(self, one: Mark) -> None:
+        """Write a record while the job is held, and no copy of its message has ended it."""
         with self.lock:
-            if token in self.held:
-                self.keep(JOB_KEY + job_id, record)
+            if one.token in self.held and one.once not in self.once:
+                self.keep(JOB_KEY + one.job_id, one.record)
 
     def list_in(self, name: str, job_id: str) -> None:
         """Put a job at the young end of a list."""

@@ -26,8 +26,9 @@ class PairLease:
     async def mark(self, queue: str, marks: Sequence[Mark]) -> None:
         """Write ``processing`` records of jobs that are still held."""
         held = await self._held(queue)
+        known = await follow(self._pair.decided([mark.once for mark in marks if mark.once]))
         for mark in marks:
-            if mark.token in held:
+            if mark.token in held and mark.once not in known:
                 await self._results.set(JOB_KEY + mark.job_id, mark.record)
 
     async def settle(self, queue: str, settlements: Sequence[Settlement]) -> list[Answer]:

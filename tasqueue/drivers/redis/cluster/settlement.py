@@ -72,8 +72,17 @@ def mark(keys: QueueKeys, worker_id: str, marks: Sequence[Mark]) -> Steps[None]:
     """Write ``processing`` records of jobs that are held just now."""
     held = keys.held(worker_id)
     for part in portions(marks, lambda one: len(one.record)):
-        (found,) = yield from ask(command("HMGET", held, *[one.token for one in part]))
-        mine = [one for one, raw in zip(part, found, strict=True) if raw is not None]
+        copies = [f"tq:once:{one.once}" for one in part if one.once]
+        found, *decided = yield from ask(
+            command("HMGET", held, *[one.token for one in part]),
+            *[command("EXISTS", name) for name in copies],
+        )
+        known = {name for name, there in zip(copies, decided, strict=True) if there}
+        mine = [
+            one
+            for one, raw in zip(part, found, strict=True)
+            if raw is not None and f"tq:once:{one.once}" not in known
+        ]
         yield from ask(*[put(JOB_KEY + one.job_id, one.record, 0) for one in mine])
 
 
