@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
@@ -124,7 +124,7 @@ def open_backend(url: str, keep: timedelta | None, results_url: str = "") -> Ope
 
 
 @contextmanager
-def _named(url: str, origin: str) -> Iterator[None]:
+def _named(url: str, origin: str) -> Generator[None]:
     """Say of which URL an error speaks."""
     try:
         yield

@@ -58,7 +58,6 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "promote doubles": ("promote", "redis.call('ZREM', ss, unpack(due))", ""),
     "release doubles": ("release", "redis.call('HDEL', KEYS[2], ARGV[i])", ""),
     "mark is not fenced": ("mark", "redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1", "true"),
-    "mark overwrites what a copy ended": ("mark", " and not decided(ARGV[i + 3])", ""),
     "bury keeps the token": ("bury", "redis.call('HDEL', KEYS[1], ARGV[1])", ""),
     "a worker that was told to stop does not say so": ("beat", "ARGV[4] == '1'", "false"),
     "a worker says that it leaves again and again": (
