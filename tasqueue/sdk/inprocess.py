@@ -23,7 +23,10 @@ class InProcessWorker:
         self._thread = threading.Thread(target=self._main, name="tasqueue-memory", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; returns when its loop runs. At the end of the process it is stopped."""
+        """Start the thread; returns when its loop runs. At the end of the process it is stopped.
+
+        Not in a forked child of `multiprocessing`, where Python (3.11) runs no exit handlers.
+        """
         self._thread.start()
         self._ready.wait()
         atexit.register(self.stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
+from collections import OrderedDict
 from typing import Final
 
 from tasqueue.core.errors import BackendError
@@ -14,7 +14,7 @@ MOST: Final = 10_000
 
 
 class Doubts:
-    """Remembers the call of each job that may be stored or not; safe from many threads.
+    """Remembers the call of each job that may be stored or not; safe from many threads, and after a fork.
 
     A caller names a job by its ID. A store knows a repeated call by its token, since an ID of the
     caller's choice may be used for many runs. So what is in doubt keeps its first token, until a
@@ -22,8 +22,8 @@ class Doubts:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls: dict[str, str] = {}
+        # No lock, which a fork could leave taken: each of its methods is one step.
+        self._calls: OrderedDict[str, str] = OrderedDict()
 
     def recalled(self, request: Submit) -> Submit:
         """The request, as a repeat of those calls that are in doubt."""
@@ -45,8 +45,7 @@ class Doubts:
                 self._calls.pop(push.job_id, None)
 
     def _remember(self, request: Submit) -> None:
-        with self._lock:
-            for push in request.pushes:
-                self._calls.setdefault(push.job_id, push.call)
-                if len(self._calls) > MOST:
-                    self._calls.pop(next(iter(self._calls)), None)
+        for push in request.pushes:
+            self._calls.setdefault(push.job_id, push.call)
+            if len(self._calls) > MOST:
+                self._calls.popitem(last=False)
