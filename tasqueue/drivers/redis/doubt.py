@@ -14,7 +14,7 @@ MOST: Final = 10_000
 
 
 class Doubts:
-    """Remembers the call of each job that may be stored or not; safe from many threads, and after a fork.
+    """Remembers the calls of jobs that may be stored or not; from many threads, and after a fork.
 
     A caller names a job by its ID. A store knows a repeated call by its token, since an ID of the
     caller's choice may be used for many runs. So what is in doubt keeps its first token, until a
