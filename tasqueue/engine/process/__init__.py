@@ -2,6 +2,7 @@
 
 from tasqueue.engine.process.channel import Channel, Hello, Order
 from tasqueue.engine.process.ledger import Ledger
-from tasqueue.engine.process.supervisor import UNFINISHED, Limits, Supervisor
+from tasqueue.engine.process.limits import Limits
+from tasqueue.engine.process.supervisor import UNFINISHED, Supervisor
 
 __all__ = ["UNFINISHED", "Channel", "Hello", "Ledger", "Limits", "Order", "Supervisor"]

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from tasqueue.engine.context import LOGGER
 from tasqueue.engine.keeper import Loop
 from tasqueue.engine.process.channel import Hello, Order
 from tasqueue.engine.process.child import Child
+from tasqueue.engine.process.limits import Limits
 
 _WATCH: Final = 0.25
 """Seconds between looks at what the children run, and how large they are."""
@@ -29,8 +29,6 @@ _LONGEST_PAUSE: Final = 8.0
 """Seconds before a process that died at its start is started again: doubled each time."""
 _STEADY: Final = 10.0
 """Seconds after which a child that dies did not die of its start."""
-_OVERTIME: Final = 5.0
-"""Seconds beyond a job's timeout after which its process, that could not end it, is killed."""
 _SLACK: Final = 10.0
 """Seconds beyond the grace that a child has to sign off before it is killed."""
 _AGAIN: Final = 0.1
@@ -39,19 +37,6 @@ _LAST_TRIES: Final = 5.0
 """Seconds of such tries once the supervisor stops."""
 UNFINISHED: Final = 1
 """Exit code: jobs are left in hand, for others to find."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How many worker processes there are, and when one is replaced."""
-
-    processes: int = 1
-    max_jobs: int | None = None
-    """Jobs after which a process is replaced."""
-    max_rss_mib: float | None = None
-    """Resident memory above which a process is replaced."""
-    overtime: float = _OVERTIME
-    """Seconds beyond a job's timeout after which its process is killed."""
 
 
 class Supervisor:

@@ -21,7 +21,7 @@ notes = Ledger(int(sys.argv[1]), ("a", "b"), 4)
 notes.named(f"worker-{os.getpid()}")
 notes.begun("a", "1:x", None)
 notes.begun("b", "2:x", None)
-channel.greet(Hello("made-up://", ("a", "b"), 0.04, GRACE))
+channel.greet(Hello("made-up://", ("a", "b"), LEASE, GRACE))
 channel.listen(lambda order: OBEY, GRACE)
 signal.pause()
 """
@@ -68,10 +68,19 @@ class Run:
     """A supervisor of such children at work."""
 
     def __init__(
-        self, reaper: FakeReaper, *, obey: str = OBEDIENT, grace: float = 60, **limits: float
+        self,
+        reaper: FakeReaper,
+        *,
+        obey: str = OBEDIENT,
+        grace: float = 60,
+        lease: float = 0.04,
+        **limits: float,
     ) -> None:
         self.reaper = reaper
-        program = CHILD.replace("OBEY", obey).replace("GRACE", str(grace))
+        words = {"OBEY": obey, "GRACE": str(grace), "LEASE": str(lease)}
+        program = CHILD
+        for word, meaning in words.items():
+            program = program.replace(word, meaning)
         self.supervisor = Supervisor(
             lambda *fds: [sys.executable, "-c", program, *map(str, fds)],
             lambda url: reaper,
@@ -166,12 +175,9 @@ async def test_what_a_child_ran_that_was_told_to_stop_is_no_suspect_however_it_e
 
 
 async def test_a_supervisor_that_is_told_to_stop_says_at_once_that_its_children_leave() -> None:
-    """Who told it may kill them all before their jobs have ended, or before the next beat."""
-    run = Run(FakeReaper(), obey=DEAF, grace=600)
+    """Who told it may kill them all before their jobs have ended, and before the next beat."""
+    run = Run(FakeReaper(), obey=DEAF, grace=600, lease=4_000_000)
     pid = await run.pid()
-    run.supervisor._lease = 4e6  # after one more beat the next one is far away
-    run.reaper.beaten.clear()
-    assert await run.pid() == pid
     assert not run.reaper.leaving
     run.supervisor.stop()
     await _until(lambda: run.reaper.leaving)
