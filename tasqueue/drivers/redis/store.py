@@ -19,7 +19,7 @@ from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.check import examine
 from tasqueue.drivers.redis.command import Steps, ask, command
-from tasqueue.drivers.redis.doubt import Doubts
+from tasqueue.core.doubt import Doubts
 from tasqueue.drivers.redis.ear import EARS
 from tasqueue.drivers.redis.gathering import Gathering
 from tasqueue.drivers.redis.group import Sweeper

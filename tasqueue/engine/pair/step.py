@@ -6,6 +6,8 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias, TypeVar
 
+from tasqueue.core.doubt import Doubts
+from tasqueue.core.errors import BackendError
 from tasqueue.core.outbox import OUTBOX, opened, posted
 from tasqueue.core.ports import (
     JOB_KEY,
@@ -35,11 +37,16 @@ _LETTERS: Final = 100
 
 
 async def follow(steps: Steps[T]) -> T:
-    """Have each of two stores do what steps ask of it."""
+    """Have each of two stores do what steps ask of it; what it raises is raised in the steps."""
     try:
         store, asked = next(steps)
         while True:
-            store, asked = steps.send(await store.perform(asked))
+            try:
+                answer = await store.perform(asked)
+            except BackendError as error:
+                store, asked = steps.throw(error)
+            else:
+                store, asked = steps.send(answer)
     except StopIteration as end:
         value: T = end.value
         return value
@@ -58,6 +65,7 @@ class Pair:
         self.results = results
         self.outboxes: set[str] = set()
         """Those that may hold letters, as far as they concern this program."""
+        self._doubts = Doubts()
 
     def answer(self, request: Request) -> Steps[Any]:
         """Messages go to the broker, all else to the results; records before their messages."""
@@ -82,16 +90,33 @@ class Pair:
 
         A repeat leaves a record that is there alone: the job may have run and ended meanwhile.
         """
+        request = self._doubts.recalled(request)
+        try:
+            yield from self._record(request)
+            pushed = yield from self.push(request.pushes, again=request.again)
+            yield from self._seal(request)
+        except BackendError as error:
+            self._doubts.failed(request, error)
+            raise
+        self._doubts.answered(request)
+        return pushed
+
+    def _record(self, request: Submit) -> Steps[None]:
         names = [JOB_KEY + push.job_id for push in request.pushes]
         found = (yield self.results, Read(names)) if request.again else [None] * len(names)
         for name, push, known in zip(names, request.pushes, found, strict=True):
             if known is None:
                 yield self.results, Write(name, push.record)
-        pushed = yield from self.push(request.pushes, again=request.again)
-        if request.seals:
+
+    def _seal(self, request: Submit) -> Steps[None]:
+        if not request.seals:
+            return
+        try:
             yield self.results, Submit((), request.again, request.seals)
             yield from self.deliver(sorted(self.outboxes))
-        return pushed
+        except BackendError as error:
+            error.in_doubt = True  # the messages are there
+            raise
 
     def push(self, pushes: Sequence[Push], *, again: bool) -> Steps[list[bool]]:
         """Push bare messages, by their call tokens."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from tasqueue.core.errors import BackendError
 from tasqueue.core.outbox import OUTBOX
 from tasqueue.core.ports import Advising, Lease, Request, Results, Store, WorkerInfo
 from tasqueue.engine.pair.lease import PairLease
@@ -41,7 +42,12 @@ class PairStore:
             store, asked = next(steps)
             while True:
                 half: Any = store
-                store, asked = steps.send(half.perform_blocking(asked))
+                try:
+                    answer = half.perform_blocking(asked)
+                except BackendError as error:
+                    store, asked = steps.throw(error)
+                else:
+                    store, asked = steps.send(answer)
         except StopIteration as end:
             return end.value
 

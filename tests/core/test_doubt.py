@@ -2,7 +2,7 @@
 
 from tasqueue.core.errors import BackendUnavailable, EnqueueUnconfirmed
 from tasqueue.core.ports import Push, Submit
-from tasqueue.drivers.redis.doubt import MOST, Doubts
+from tasqueue.core.doubt import MOST, Doubts
 
 
 def _submit(*names: str, call: str) -> Submit:
