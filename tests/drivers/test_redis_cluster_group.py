@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.group import Membership
 from tasqueue.core.ports import Answer, Sweep, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore, store_at
-from tasqueue.drivers.redis.cluster.group import seal
-from tasqueue.drivers.redis.command import Steps, ask, command
+from tasqueue.drivers.redis.cluster.group import open_group, seal
+from tasqueue.drivers.redis.command import MAX_ITEMS, Steps, ask, command
 from tasqueue.drivers.redis.keys import OPEN_GROUPS
 from tests.contract.fanin_contract import Hand, Q, opening, push
 from tests.servers import Cluster
@@ -174,3 +175,34 @@ async def test_a_flow_of_nested_groups_runs_from_end_to_end(cluster_servers: Clu
         assert [await job.aget(timeout=20) for job in jobs] == [56] * len(jobs)
         await app.server.stop()
         await working
+
+
+async def test_what_arrives_twice_or_late_while_a_group_is_opened_counts_once(hand: Hand) -> None:
+    """A request whose reply did not come in time is sent again, and may arrive after that one."""
+    names = [f"m{at}" for at in range(MAX_ITEMS + 50)]
+    sent: list[Any] = []
+
+    def doubled(steps: Steps[None]) -> Steps[None]:
+        with suppress(StopIteration):
+            commands = next(steps)
+            while True:
+                sent.append(commands)
+                replies = yield commands
+                yield commands
+                commands = steps.send(replies)
+
+    async def known() -> tuple[list[bytes], set[bytes]]:
+        order, still = await hand.store._async.run(
+            ask(command("LRANGE", "tq:gp:{g}:m", 0, -1), command("SMEMBERS", "tq:gp:{g}:p"))
+        )
+        return order, set(still)
+
+    await hand.store._async.run(doubled(open_group(opening("g", *names), 0)))
+    order = [name.encode() for name in names]
+    assert await known() == (order, set(order))
+    await hand.send(names[0], seals=["g"])
+    await hand.claim()
+    await hand.end(names[0], of=Membership("g"))
+    for commands in sent:
+        await hand.store._async.run(ask(*commands))
+    assert await known() == (order, set(order[1:]))

@@ -13,11 +13,11 @@ from importlib.resources import files
 from typing import Final
 
 NAMES: Final = (
-    "beat", "bury", "claim", "enqueue", "finish", "group_open", "group_sweep", "mark", "park",
-    "promote", "reap", "release", "retry", "unpark", "ack", "put", "put_new",
+    "beat", "bury", "claim", "enqueue", "finish", "group_add", "group_open", "group_sweep", "mark",
+    "park", "promote", "reap", "release", "retry", "unpark", "ack", "put", "put_new",
 )  # fmt: skip
 
-FILLING: Final = frozenset({"enqueue", "group_open", "put_new"})
+FILLING: Final = frozenset({"enqueue", "group_add", "group_open", "put_new"})
 """Scripts that a full server refuses: what producers send. The others must drain it: claims and
 finishes free memory in the end."""
 

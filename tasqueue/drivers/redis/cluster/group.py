@@ -15,7 +15,7 @@ from tasqueue.core.errors import BackendRejected
 from tasqueue.core.group import ARROW, Membership
 from tasqueue.core.ports import JOB_KEY, OpenGroup, Push
 from tasqueue.drivers.redis.cluster.request import parcel, put_calls, read_each
-from tasqueue.drivers.redis.command import Steps, ask, command, portions, text
+from tasqueue.drivers.redis.command import Steps, ask, call, command, portions, text
 from tasqueue.drivers.redis.elsewhere import Groups, member_name
 from tasqueue.drivers.redis.group import Member, Sweeper, group_fields, links
 from tasqueue.drivers.redis.keys import OPEN_GROUPS, RESULT, group_key
@@ -31,23 +31,19 @@ def open_group(request: OpenGroup, ttl_ms: int) -> Steps[None]:
     (sealed,) = yield from ask(command("HGET", key, "sealed"))
     if sealed is not None:
         return
-    yield from ask(command("HSET", key, *group_fields(request, ttl_ms)), _for_a_day(key))
     if request.on_success is not None:
         done = request.on_success
         name = RESULT + JOB_KEY + done.job_id
         yield from ask(command("SET", name, done.record, "EX", _DAY))
-    start = 0
-    for part in portions([ARROW.join(path) for path in request.members], len, links):
+    start, fields = 0, group_fields(request, ttl_ms)
+    names = [ARROW.join(path) for path in request.members]
+    for part in list(portions(names, len, links)) or [[]]:
         (known,) = yield from ask(command("LLEN", f"{key}:m"))
         if known <= start:
             yield from _forget(part)
-            yield from ask(
-                command("SADD", f"{key}:p", *part),
-                command("RPUSH", f"{key}:m", *part),
-                _for_a_day(f"{key}:p"),
-                _for_a_day(f"{key}:m"),
-            )
-        start += len(part)
+            args = (start, len(fields), *fields, *part)
+            yield from ask(call("group_add", (key, f"{key}:m", f"{key}:p"), args))
+        start, fields = start + len(part), ()
     if not request.members:
         yield from seal(request.group_id)
 
