@@ -117,9 +117,11 @@ class BackendError(TasqueueError):
 
     Attributes:
         in_doubt: what was asked for may have been done all the same, as a whole or in part.
+        logged: the log has told of it, as of each outage that a worker meets.
     """
 
     in_doubt: bool = False
+    logged: bool = False
 
 
 class BackendUnavailable(BackendError):

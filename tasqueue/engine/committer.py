@@ -14,6 +14,7 @@ from tasqueue.core.limits import MAX_DECODE
 from tasqueue.core.ports import Answer, Claim, Lease, Mark, Settlement
 from tasqueue.core.wire import encode_record
 from tasqueue.engine.context import LOGGER
+from tasqueue.engine.patience import Refusals
 from tasqueue.engine.plan import push
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Committer:
         self._idle.set()
         self._size = _BATCH
         self._alone = 0
+        self._refusals = Refusals()
 
     @property
     def backlog(self) -> int:
@@ -138,8 +140,10 @@ class Committer:
                     await self._settle()
                     await self._mark()
                 except BackendError as error:
+                    self._refusals.note(f"queue {self._queue}: results", error)
                     LOGGER.debug("queue %s: results wait for the store: %s", self._queue, error)
                     await self._clock.sleep(_PATIENCE)
+            self._refusals.note(f"queue {self._queue}: results")
             self._idle.set()
 
     def _wake(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from tasqueue.core.errors import BackendError, WrongType
+from tasqueue.core.errors import BackendError, BackendRejected
 from tasqueue.core.ports import Lease, Store, Sweep
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
@@ -43,6 +43,7 @@ class Heart:
         self._alive_at: float | None = None
         self._failed = False
         self._leaving = False
+        self._refusals = Refusals()
         self._stopped = threading.Event()
         self._now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tasqueue-beats", daemon=True)
@@ -84,8 +85,10 @@ class Heart:
             try:
                 if self._lease.beat(leaving=self._leaving):
                     self._alive_at, self._failed = sent_at, False
+                self._refusals.note("beats")
             except BackendError as error:
                 self._failed = True
+                self._refusals.note("beats", error)
                 LOGGER.debug("the beat failed, trying again: %s", error)
                 wait = min(wait, _AGAIN)
             except Exception:  # noqa: BLE001 -- a heart outlives its beats, as a loop its steps
@@ -200,10 +203,10 @@ class Keeper:
         await self._lease.unpark(queue, tuple(self._registry.tasks))
 
     async def _noted(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
-        """Do a step; that somebody else's key is in its way is said once."""
-        error: WrongType | None = None
+        """Do a step; that the server refuses it is said once."""
+        error: BackendRejected | None = None
         try:
             await step()
-        except WrongType as raised:
+        except BackendRejected as raised:
             error = raised
         self._refusals.note(name, error)

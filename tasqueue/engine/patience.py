@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from tasqueue.core.errors import BackendError, WrongType
+from tasqueue.core.errors import BackendError, BackendRejected, WrongType
 from tasqueue.engine.clock import Clock
 from tasqueue.engine.context import LOGGER
 
@@ -31,9 +31,9 @@ async def insist(what: str, step: Callable[[], Awaitable[T]], clock: Clock) -> T
 
 
 class Refusals:
-    """Says once what the server refuses because of a key that somebody else wrote.
+    """Says once what the server refuses: there is a key that somebody else wrote, or no right.
 
-    An outage is said by the driver, for all queues; such a key only hurts one step of one queue.
+    An outage is said by the driver, for all queues; such a thing only hurts one step of one queue.
     """
 
     def __init__(self) -> None:
@@ -42,14 +42,15 @@ class Refusals:
     def note(self, step: str, error: BackendError | None = None) -> None:
         """Note how a step ended; ``step`` names the queue, too. Says what is new.
 
-        An outage is no news of the key: it was not looked at.
+        An outage is no news of it: nothing was refused, or all is.
         """
-        if error is not None and not isinstance(error, WrongType):
+        if error is not None and (error.logged or not isinstance(error, BackendRejected)):
             return
         text = str(error or "")
         if text != self._said.pop(step, ""):
             if text:
-                LOGGER.error("%s: %s. It waits until that key is gone.", step, text)
+                until = "that key is gone" if isinstance(error, WrongType) else "it is taken"
+                LOGGER.error("%s: %s. It waits until %s.", step, text.rstrip(". "), until)
             else:
                 LOGGER.info("%s: goes on", step)
         if text:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasqueue import JobContext, TaskOpts
-from tasqueue.core.errors import BackendUnavailable, WrongType
+from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.engine.registry import Task
 from tests.engine.rig import Rig, until
 
@@ -108,3 +108,64 @@ async def test_a_bad_key_on_a_server_that_blinks_is_said_once_and_so_is_its_end(
         await until(lambda: "goes on" in caplog.text)
         await until(lambda: seen["good"] > 6)
     assert caplog.text.count("goes on") == 1
+
+
+@pytest.mark.parametrize("call", ["claim", "settle", "beat", *STEPS])
+async def test_what_the_server_refuses_is_said_once_and_so_is_its_end(
+    rig: Rig, call: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker without the right to a queue idled there for ever, and its log was empty."""
+    caplog.set_level(logging.INFO)
+    rig = Rig(lease_seconds=0.04)
+    rig.store.fail(call, error=BackendRejected("no right"))
+    name = await rig.send("quick")
+    async with rig.running():
+        before = rig.store.calls[call]
+        await until(lambda: rig.store.calls[call] > before + 4)
+        assert caplog.text.count("no right") == 1
+        rig.store.fail(call, times=0)
+        await until(lambda: "goes on" in caplog.text)
+        await rig.ended(name)
+    assert caplog.text.count("goes on") == 1
+
+
+async def test_a_result_that_is_refused_is_said_once_though_others_get_through(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    on, refused, lease_of = [True], Counter[str](), rig.store.lease
+
+    def lease(worker: Any) -> Any:
+        made = lease_of(worker)
+        settle = made.settle
+
+        async def choosy(queue: str, batch: Any) -> Any:
+            if on and any(one.job_id == "bad" for one in batch):
+                refused["bad"] += 1
+                raise BackendRejected("no right")
+            return await settle(queue, batch)
+
+        made.settle = choosy
+        return made
+
+    rig.store.lease = lease
+    await rig.send("quick", "bad")
+    async with rig.running():
+        while refused["bad"] < 4:
+            await rig.ended(await rig.send("quick"))
+        assert caplog.text.count("no right") == 1
+        on.clear()
+        await rig.ended("bad")
+
+
+async def test_an_outage_that_the_driver_has_told_of_is_not_said_again(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong password is refused too, and is one line for all queues and steps."""
+    caplog.set_level(logging.INFO)
+    error = BackendRejected("wrong password")
+    error.logged = True
+    for call in ("claim", *STEPS):
+        rig.store.fail(call, error=error)
+    async with rig.running():
+        await until(lambda: all(rig.store.calls[call] > 3 for call in ("claim", *STEPS)))
+    assert "wrong password" not in caplog.text

@@ -50,6 +50,7 @@ class Outage:
 
     def lost(self, error: BackendError) -> None:
         """Note that an exchange failed as a whole: no way to the server, or no entrance."""
+        error.logged = True
         kind = "denied" if isinstance(error, BackendRejected) else "away"
         with self._lock:
             self._since = self._since or time.monotonic()
