@@ -221,6 +221,19 @@ class FanInContract:
         assert await hand.claim() == ["bad"]
         assert await hand.results("g") == [None, None, b"3"]
 
+    async def test_a_group_stays_until_its_error_callback_has_ended(self, hand: Hand) -> None:
+        await hand.store.perform(opening("g", "a", "b", on_error=push("bad")))
+        await hand.send("a", "b", seals=["g"])
+        await hand.claim()
+        await hand.end("a", error="oh", of=Membership("g"))
+        await hand.end("b", b"1", of=Membership("g"))
+        assert await hand.claim() == ["bad"]
+        for _ in range(3):
+            await hand.store.perform(Sweep())
+        assert await hand.results("g") == [None, b"1"]
+        await hand.end("bad", closes="g")
+        assert await hand.results("g") is None
+
     async def test_a_failed_member_fails_the_callback_without_running_it(self, hand: Hand) -> None:
         await hand.store.perform(opening("g", "a", "b"))
         await hand.send("a", "b", seals=["g"])

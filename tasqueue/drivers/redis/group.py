@@ -139,13 +139,13 @@ class Sweeper:
     def _look_at(self, group_id: str, cursor: bytes) -> Steps[tuple[bytes, int, int]]:
         """One step along a group; returns the next cursor, the jobs seen, the members taken."""
         key = group_key(group_id)
-        (fired, *callbacks), (following, names) = yield from ask(
+        (fired, good, bad), has_failed, (following, names) = yield from ask(
             command("HMGET", key, "fired", "ok:id", "bad:id"),
+            command("EXISTS", f"{key}:f"),
             command("SSCAN", f"{key}:p", cursor, "COUNT", MAX_ITEMS),
         )
         if fired is not None:
-            ids = [text(one) for one in callbacks if one is not None]
-            return b"0", 1, (yield from self._close(group_id, ids))
+            return b"0", 1, (yield from self._close(group_id, bad if has_failed else good))
         paths = [text(name).split(ARROW) for name in names]
         ended = yield from self._ended(paths)
         taken = 0
@@ -156,10 +156,10 @@ class Sweeper:
             yield from self._take(group_id, ())
         return following, 1 + sum(map(len, paths)), taken
 
-    def _close(self, group_id: str, callbacks: Sequence[str]) -> Steps[bool]:
-        """Close a group that has fired, if its callback has ended."""
-        states = yield from self._states(callbacks)
-        over = not callbacks or any(status in FINAL_STATUSES for status in states.values())
+    def _close(self, group_id: str, called: bytes | None) -> Steps[bool]:
+        """Close a group that has fired, if the callback that it called has ended."""
+        states = yield from self._states([text(called)] if called is not None else [])
+        over = called is None or any(status in FINAL_STATUSES for status in states.values())
         if over:
             yield from self._end(group_id)
         return over
