@@ -1,8 +1,8 @@
 """Calls that are in doubt are remembered by the ID of their job, and no longer than that."""
 
+from tasqueue.core.doubt import MOST, Doubts
 from tasqueue.core.errors import BackendUnavailable, EnqueueUnconfirmed
 from tasqueue.core.ports import Push, Submit
-from tasqueue.core.doubt import MOST, Doubts
 
 
 def _submit(*names: str, call: str) -> Submit:

@@ -192,7 +192,7 @@ def test_a_full_server_is_drained_and_takes_nothing_new(
     try:
         with pytest.raises(Exception, match=r"OOM|maxmemory"):
             redis_client.lpush("anything", "x")
-        if name.split()[0] in FILLING:
+        if name.split(maxsplit=1)[0] in FILLING:
             with pytest.raises(BackendUnavailable, match="OOM"):
                 do(driver, CALLS[name]())
         else:

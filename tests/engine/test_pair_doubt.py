@@ -1,4 +1,4 @@
-"""Sends into a pair of stores, one of which does not answer: what is told, and done the next time."""
+"""Sends into a pair of stores, one of which does not answer: what is told, and done after it."""
 
 from typing import Any
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from tasqueue.core.doubt import Doubts
 from tasqueue.core.durability import ACK
 from tasqueue.core.errors import BackendError, BackendRejected
 from tasqueue.core.job import FINAL_STATUSES
@@ -19,7 +20,6 @@ from tasqueue.drivers.redis.aio import AsyncDriver
 from tasqueue.drivers.redis.blocking import BlockingDriver
 from tasqueue.drivers.redis.check import examine
 from tasqueue.drivers.redis.command import Steps, ask, command
-from tasqueue.core.doubt import Doubts
 from tasqueue.drivers.redis.ear import EARS
 from tasqueue.drivers.redis.gathering import Gathering
 from tasqueue.drivers.redis.group import Sweeper
