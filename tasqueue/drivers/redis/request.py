@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tasqueue.core.durability import ACK, strongest
-from tasqueue.core.job import DEFAULT_QUEUE
 from tasqueue.core.ports import (
     JOB_KEY,
     Decided,
@@ -102,7 +101,7 @@ def _submit(request: Submit, _keep: KeepOpts) -> Steps[list[bool]]:
     calls = [(q, part) for q, entries in by_queue.items() for part in portions(entries, _weight)]
     seals = list(portions(request.seals, len))
     # The last jobs and the seal in one step; further seals follow in calls without jobs.
-    calls += [(DEFAULT_QUEUE, []) for _ in seals[1 if calls else 0 :]]
+    calls += [("", []) for _ in seals[1 if calls else 0 :]]
     for at, (queue, portion) in enumerate(calls, len(seals) - len(calls)):
         # A call after the other: a lost answer leaves the rest of them unsent.
         pushes = [push for _, push in portion]
@@ -114,12 +113,12 @@ def _submit(request: Submit, _keep: KeepOpts) -> Steps[list[bool]]:
 
 
 def _enqueue(queue: str, pushes: Sequence[Push], seals: Sequence[str]) -> Command:
-    keys = queue_keys(queue)
+    names = (queue, queue_keys(queue).scheduled) if pushes else ()
     args: list[Arg] = [len(seals), *seals]
     for push in pushes:
         due = "" if push.due_ns is None else push.due_ns
         args += (push.job_id, push.call, due, push.record, push.body)
-    return call("enqueue", (queue, keys.scheduled), args)
+    return call("enqueue", names, args)
 
 
 def _weight(entry: tuple[int, Push]) -> int:

@@ -4,12 +4,12 @@
 -- again, so its call leaves a token of its own for 15 minutes. Either is written only where it is not
 -- yet (NX), which is the question and the trace in one command; nothing after it can fail. The last call of a flow seals its
 -- groups: none of them can fire before all its jobs are here.
--- KEYS queue ss   ARGV n gid(to be sealed)…, then per job:
+-- KEYS queue ss, or none where there are no jobs   ARGV n gid(to be sealed)…, then per job:
 --   id call('' = the ID was generated) due record raw
 -- Reply per job: 1 pushed; 0 this call was applied before.
 local is, out = types(), {}
 local queue = KEYS[1]
-if not is(queue, 'list') then return bad('the queue') end
+if queue and not is(queue, 'list') then return bad('the queue') end
 local first = 2 + tonumber(ARGV[1])
 local group_ok = groups(is)
 for i = 2, first - 1 do
