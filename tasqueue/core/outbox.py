@@ -18,7 +18,6 @@ OUTBOX: Final = "tq:out:"
 
 
 class _Letter(msgspec.Struct, array_like=True):
-    queue: str
     job_id: str
     call: str
     due_ns: int | None
@@ -27,13 +26,15 @@ class _Letter(msgspec.Struct, array_like=True):
 
 def posted(push: Push, group_id: str) -> Push:
     """A callback as the letter that is released in its place; its record stays beside it."""
-    letter = _Letter(push.queue, push.job_id, f"group:{group_id}", push.due_ns, push.body)
+    letter = _Letter(push.job_id, f"group:{group_id}", push.due_ns, push.body)
     body = msgspec.msgpack.encode(letter)
     return push._replace(queue=OUTBOX + push.queue, body=body, due_ns=None)
 
 
-def opened(body: bytes) -> Push:
+def opened(outbox: str, body: bytes) -> Push:
     """The callback in a letter; its record was written when it was posted.
+
+    Its queue is that of the outbox: who may write there may send to that queue and no other.
 
     Raises:
         DecodeError: these bytes are no letter.
@@ -42,4 +43,4 @@ def opened(body: bytes) -> Push:
         one = msgspec.msgpack.decode(body, type=_Letter)
     except msgspec.DecodeError as error:
         raise DecodeError(f"no letter of an outbox: {error}", body) from error
-    return Push(one.queue, one.job_id, b"", one.body, one.due_ns, one.call)
+    return Push(outbox.removeprefix(OUTBOX), one.job_id, b"", one.body, one.due_ns, one.call)

@@ -119,7 +119,23 @@ def test_a_viewer_sees(own_valkey: Valkey, admin: Any) -> None:
 
 async def test_a_producer_may_send_groups_with_a_callback(own_valkey: Valkey, admin: Any) -> None:
     producer, worker = (App(url(own_valkey, user)) for user in ("producer", "worker"))
+    await _counts(producer, worker)
+    assert {entry["object"] for entry in admin.acl_log()} == {"config|get"}
 
+
+async def test_on_the_results_of_two_servers_a_producer_needs_its_queues_outbox_too(
+    own_valkey: Valkey, admin: Any, redis_url: str
+) -> None:
+    more = [rule.replace("~tq:gp:*", "~tq:gp:* ~tq:out:orders") for rule in rules("producer")]
+    admin.execute_command("ACL", "SETUSER", "producer", "reset", *more)
+    producer, worker = (
+        App(redis_url, results=url(own_valkey, user)) for user in ("producer", "worker")
+    )
+    await _counts(producer, worker)
+    assert {entry["object"] for entry in admin.acl_log()} <= {"config|get"}
+
+
+async def _counts(producer: App, worker: App) -> None:
     @worker.task(name="double", queue="orders")
     async def double(number: int) -> int:
         await asyncio.sleep(0)
@@ -139,7 +155,6 @@ async def test_a_producer_may_send_groups_with_a_callback(own_valkey: Valkey, ad
     await running
     await producer.aclose()
     await worker.aclose()
-    assert {entry["object"] for entry in admin.acl_log()} == {"config|get"}
 
 
 def test_a_producer_that_waits_in_vain_is_told_why(own_valkey: Valkey, admin: Any) -> None:

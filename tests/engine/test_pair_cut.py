@@ -17,7 +17,7 @@ from tasqueue.drivers.redis.command import Steps
 from tasqueue.engine.pair import PairStore
 from tasqueue.results import MemoryResults
 from tasqueue.results.redis_results import RedisResults
-from tests.contract.fanin_contract import Hand, Q, opening
+from tests.contract.fanin_contract import Hand, Q, opening, push
 from tests.servers import Cluster
 
 STEPS = 60
@@ -145,7 +145,7 @@ async def test_a_members_end_cut_anywhere_calls_back_once(
     error, cuts = "oh" if fails else "", 0
     for at in range(STEPS):
         inner, outer, job = f"in{at}", f"out{at}", f"a{at}"
-        await site.store.perform(opening(outer, f"{inner}-ok", goes_on=True))
+        await site.store.perform(opening(outer, f"{inner}-ok", on_error=push(f"bad{at}")))
         await site.store.perform(opening(inner, job, outer=Membership(outer)))
         await site.hand.send(job, seals=[inner, outer])
         assert await site.hand.claim() == [job]
@@ -160,14 +160,14 @@ async def test_a_members_end_cut_anywhere_calls_back_once(
         if job in found or not dies:
             assert await site.hand.end(job, b"1", **end) in {Answer.APPLIED, Answer.DECIDED}
         found += await site.hand.claim()
-        callback = f"{outer}-ok" if fails else f"{inner}-ok"
+        callback = f"bad{at}" if fails else f"{inner}-ok"
         assert [one for one in found if one != job] == [callback]
         assert await site.hand.status(job) == (JobStatus.FAILED if fails else JobStatus.SUCCESSFUL)
         if not fails:
             assert await site.hand.results(inner) == [b"1"]
             await site.hand.end(f"{inner}-ok", b"2", of=Membership(outer), closes=inner)
             assert await site.hand.claim() == [f"{outer}-ok"]
-        await site.hand.end(f"{outer}-ok", closes=outer)
+        await site.hand.end(f"bad{at}" if fails else f"{outer}-ok", closes=outer)
         await site.sweep()
         assert await site.hand.claim() == []
     assert 6 < cuts < STEPS - 1

@@ -159,6 +159,7 @@ class Pair:
                 if not page.bodies:
                     break
                 found = True
-                yield self.broker, Submit([opened(one) for one in reversed(page.bodies)], True)
+                pushes = [opened(outbox, one) for one in reversed(page.bodies)]
+                yield self.broker, Submit(pushes, again=True)
                 yield self.results, Withdraw(outbox, page.bodies)
         return found
