@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,11 @@ from tasqueue.drivers.redis.lease import RedisLease
 from tests.servers import Valkey, valkey
 
 Q = "q"
+
+
+def parked(client: Any) -> int:
+    """How many connections wait at a server for something to come."""
+    return int(client.info("clients")["blocked_clients"])
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from tasqueue.drivers.redis import Address, RedisStore
 from tasqueue.drivers.redis.command import MAX_ITEMS, ask, command
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.process import Place, here
-from tests.drivers.conftest import Workers
+from tests.drivers.conftest import Workers, parked
+from tests.engine.rig import until
 from tests.servers import Valkey
 
 Q = "q"
@@ -43,22 +44,6 @@ async def test_a_job_goes_from_queue_to_worker_to_result(
     assert redis_client.get("tq:res:id") == b"result"
 
 
-async def test_an_idle_claim_returns_when_a_job_comes(store: RedisStore, worker: Workers) -> None:
-    lease = await worker()
-    waiting = asyncio.create_task(lease.claim(Q, 5))
-    await asyncio.sleep(0)
-    await submit(store, "a")
-    assert [claim.body for claim in await waiting] == [b"a"]
-
-
-async def test_an_idle_claim_returns_when_it_is_woken(worker: Workers) -> None:
-    lease = await worker()
-    waiting = asyncio.create_task(lease.claim(Q, 5))
-    await asyncio.sleep(0)
-    await lease.wake()
-    assert waiting.done() or await waiting == []
-
-
 async def test_a_claim_before_the_first_beat_takes_nothing(store: RedisStore) -> None:
     await submit(store, "a")
     lease = store.lease(WorkerInfo(queues=(Q,)))
@@ -70,7 +55,7 @@ async def test_a_lost_reply_loses_no_job(
 ) -> None:
     lease = await worker()
     waiting = asyncio.create_task(lease.claim(Q, 5))
-    await asyncio.sleep(0.05)
+    await until(lambda: parked(redis_client))
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -11,7 +11,7 @@ import pytest
 from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.ports import Push, Submit
 from tasqueue.drivers.redis import Address, RedisStore, doorbell
-from tests.drivers.conftest import Q, Workers
+from tests.drivers.conftest import Q, Workers, parked
 from tests.engine.rig import until
 from tests.faults.proxy import FaultProxy, may_vanish
 from tests.servers import Valkey
@@ -28,11 +28,6 @@ async def store(proxy: FaultProxy) -> AsyncIterator[RedisStore]:
     made = RedisStore(Address.from_url(proxy.url))
     yield made
     await made.aclose()
-
-
-def parked(server: Valkey) -> int:
-    with server.client() as client:
-        return int(client.info("clients")["blocked_clients"])
 
 
 async def test_the_system_looks_after_every_line(redis_url: str) -> None:
@@ -59,9 +54,10 @@ async def test_a_parked_claim_is_given_up_when_its_server_is_not_there_any_more(
     monkeypatch.setattr(doorbell, "PATIENCE", 600)  # who waits for the reply waits for ever
     lease = await worker()
     claiming = asyncio.create_task(lease.claim(Q, 5))
-    await until(lambda: parked(own_valkey))
-    proxy.vanish()
-    await until(lambda: not parked(own_valkey))
+    with own_valkey.client() as looks:
+        await until(lambda: parked(looks))
+        proxy.vanish()
+        await until(lambda: not parked(looks))
     await store.perform(Submit((Push(Q, "a", b"record", b"a"),)))
     with pytest.raises(BackendUnavailable):
         async with asyncio.timeout(20):

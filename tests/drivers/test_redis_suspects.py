@@ -12,7 +12,8 @@ from tasqueue.core.ports import Answer, Claim, Push, Settlement, Submit
 from tasqueue.drivers.redis import RedisStore, solitude
 from tasqueue.drivers.redis.keys import queue_keys
 from tasqueue.drivers.redis.lease import RedisLease
-from tests.drivers.conftest import Workers
+from tests.drivers.conftest import Workers, parked
+from tests.engine.rig import until
 
 Q, OTHER = "q", "other"
 K = queue_keys(Q)
@@ -182,12 +183,12 @@ async def test_an_idle_worker_is_woken_for_a_suspect(
     store: RedisStore, worker: Workers, redis_client: Any
 ) -> None:
     lease = await worker()
-    parked = asyncio.create_task(lease.claim(Q, 5))
-    await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(lease.claim(Q, 5))
+    await until(lambda: parked(redis_client))
     redis_client.lpush(K.suspects, "suspect")
     await lease.promote(Q)
-    assert parked.done()
-    assert bodies(await parked) == [b"suspect"]
+    assert waiting.done()
+    assert bodies(await waiting) == [b"suspect"]
 
 
 async def test_a_worker_that_lost_the_reply_still_runs_its_suspect_alone(

@@ -125,21 +125,6 @@ async def test_each_link_of_a_chain_gets_the_result_before_it(server: Server) ->
     assert json.loads(await server.get_result(meta.prev_jobs[-1])) == {"result": 6}
 
 
-async def test_quirk_no_save_no_children_a_silent_parent_still_releases(server: Server) -> None:
-    jobs = [Job.create("silent"), Job.create("add_previous", b'{"n": 4}')]
-    chain_id = await server.enqueue_chain(Chain.create(jobs))
-    meta = await ended(lambda: server.get_chain(chain_id))
-    assert json.loads(await server.get_result(meta.prev_jobs[-1])) == {"result": 4}
-
-
-async def test_quirk_prev_jobs_are_listed_once_however_often_one_asks(server: Server) -> None:
-    jobs = [Job.create("silent"), Job.create("failing"), Job.create("silent")]
-    chain_id = await server.enqueue_chain(Chain.create(jobs))
-    meta = await ended(lambda: server.get_chain(chain_id))
-    assert meta.status == "failed"
-    assert len(meta.prev_jobs) == len(set(meta.prev_jobs)) == 2
-
-
 @pytest.mark.parametrize(
     ("task", "error"),
     [("failing", "no luck"), ("cancelling", "CancelledError"), ("exiting", "3")],
