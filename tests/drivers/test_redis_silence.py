@@ -35,10 +35,11 @@ async def test_the_system_looks_after_every_line(redis_url: str) -> None:
     lines: list[Any] = [address.async_wire(), address.blocking_wire()]
     await lines[0].connect()
     lines[1].connect()
+    idle = "KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "KEEPALIVE"
     for sock in (lines[0]._writer.get_extra_info("socket"), lines[1]._sock):
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        for option, seconds in (("KEEPINTVL", 1), ("KEEPCNT", 2)):
-            assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_{option}")) == seconds
+        for option, number in ((idle, 2), ("KEEPINTVL", 1), ("KEEPCNT", 2)):
+            assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_{option}")) == number
     await lines[0].disconnect(nowait=True)
     lines[1].disconnect()
 
