@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tasqueue import App
 from tasqueue.core.errors import BackendUnavailable
 from tasqueue.core.group import Membership
+from tasqueue.core.job import JobStatus
 from tasqueue.core.ports import Answer, Sweep, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore, store_at
 from tasqueue.drivers.redis.cluster.group import open_group, seal
@@ -206,3 +208,36 @@ async def test_what_arrives_twice_or_late_while_a_group_is_opened_counts_once(ha
     for commands in sent:
         await hand.store._async.run(ask(*commands))
     assert await known() == (order, set(order[1:]))
+
+
+async def _cut_run(run: Any, after: int, steps: Steps[Any], **options: Any) -> Any:
+    return await run(cut(steps, after), **options)
+
+
+async def test_an_end_that_is_cut_and_sent_again_leaves_the_record_of_a_child_that_ended(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = 0
+    for after in range(STEPS):
+        parent, child = f"p{after}", f"c{after}"
+        await hand.send(parent)
+        assert await hand.claim() == [parent]
+        run = hand.lease._driver.run
+        with monkeypatch.context() as patched:
+            patched.setattr(hand.lease._driver, "run", partial(_cut_run, run, after))
+            try:
+                await hand.end(parent, pushes=[push(child)])
+            except BackendUnavailable:
+                was_cut = True
+            else:
+                was_cut = False
+        if child in await hand.claim():
+            seen += was_cut
+            await hand.end(child)
+        await hand.end(parent, pushes=[push(child)])
+        if child in await hand.claim():
+            await hand.end(child)
+        assert await hand.status(child) == JobStatus.SUCCESSFUL
+        if not was_cut:
+            break
+    assert 1 < seen < after < STEPS

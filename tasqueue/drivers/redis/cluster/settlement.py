@@ -114,12 +114,15 @@ def _open(jobs: Sequence[_Job]) -> list[_Job]:
 def _release(jobs: Sequence[_Job]) -> Steps[None]:
     """Records of what is released, then the messages, once each.
 
-    The record of a next attempt comes first too: written later it could replace its end's.
+    The record of a next attempt comes first too: written later it could replace its end's. So
+    could that of a message which had arrived before, when this end was cut off.
     """
-    for sets in records(push for job in _open(jobs) for push in job.pushes):
-        yield from ask(*sets)
     owner: dict[int, _Job] = {id(one): job for job in _open(jobs) for one in job.parcels}
     parcels = [one for job in _open(jobs) for one in job.parcels]
+    pushes = [push for job in _open(jobs) for push in job.pushes]
+    there = yield from ask(*[command("EXISTS", one.key) for one in parcels])
+    for sets in records(p for p, before in zip(pushes, there, strict=True) if not before):
+        yield from ask(*sets)
     calls = put_calls(parcels, new=False)
     replies = (yield [sent for _, sent in calls]) if calls else []
     for (part, _), reply in zip(calls, replies, strict=True):
