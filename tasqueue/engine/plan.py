@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
@@ -102,7 +102,30 @@ def run_blocking(plan: Plan[T], store: BlockingStore) -> T:
 
 def new_id() -> str:
     """A fresh ID, as Go makes them: UUID v4, lower-case, 36 characters."""
-    digits = f"{int.from_bytes(os.urandom(16)) & _RANDOM | _VERSION:032x}"
+    return _as_id(os.urandom(16))
+
+
+def child_ids(message: JobMessage, outcome: lifecycle.Outcome) -> Callable[[], str]:
+    """Where the IDs of the jobs come from that an outcome releases.
+
+    An attempt that runs again after a crash gives the same ones: in a cluster its children may be
+    on their way by then, and its record names them. Who chose a job's ID may send it twice, so
+    that ID tells no attempt from another: its children have fresh ones.
+    """
+    if message.job.opts.id or not (message.job.on_success or message.job.on_error):
+        return new_id
+    seed = f"{message.meta.id}:{message.meta.retried}:{type(outcome).__name__}"
+    places = count()
+
+    def next_id() -> str:
+        name = f"{seed}:{next(places)}".encode("utf-8", "surrogateescape")
+        return _as_id(hashlib.sha256(name).digest()[:16])
+
+    return next_id
+
+
+def _as_id(octets: bytes) -> str:
+    digits = f"{int.from_bytes(octets) & _RANDOM | _VERSION:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

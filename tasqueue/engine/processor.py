@@ -20,7 +20,7 @@ from tasqueue.engine.context import LOGGER, JobContext
 from tasqueue.engine.executor import Executor
 from tasqueue.engine.notes import Notes
 from tasqueue.engine.patience import insist
-from tasqueue.engine.plan import new_id
+from tasqueue.engine.plan import child_ids
 from tasqueue.engine.registry import Registry, Task
 
 T = TypeVar("T")
@@ -187,7 +187,8 @@ class Processor:
         self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int
     ) -> Settlement:
         now_ns = self._shared.clock.now_ns()
-        decision = lifecycle.decide(message, outcome, Circumstances(now_ns, claim.token, new_id))
+        around = Circumstances(now_ns, claim.token, child_ids(message, outcome))
+        decision = lifecycle.decide(message, outcome, around)
         return settlement(claim, message, decision, now_ns=now_ns, ttl_ms=ttl_ms)
 
     async def _insist(self, step: Callable[[], Awaitable[T]]) -> T:

@@ -18,7 +18,7 @@ from tasqueue.core.errors import (
     ConfigurationError,
     EnqueueUnconfirmed,
 )
-from tasqueue.core.job import Job, JobOpts
+from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus, Meta
 from tasqueue.core.ports import (
     Answer,
     Forget,
@@ -33,6 +33,7 @@ from tasqueue.core.ports import (
     WorkerInfo,
     Write,
 )
+from tasqueue.core.wire import decode_job, encode_job
 from tasqueue.drivers.redis import Address, RedisStore, store_at
 from tasqueue.drivers.redis.cluster import ClusterStore
 from tasqueue.drivers.redis.cluster.lease import ClusterLease
@@ -378,6 +379,89 @@ async def test_a_crash_after_any_step_changes_nothing_but_that_the_job_runs_agai
             assert stop > 4, "a settlement in a cluster has many steps"
             return
     raise AssertionError("the settlement did not come to its end")
+
+
+async def _ends(hand: Hand, lease: ClusterLease, queue: str) -> str:
+    """Run the oldest job of a queue to its end, as its record says then; "" if none waits."""
+    if not hand.waiting(queue):
+        return ""
+    (claim,) = await lease.claim(queue, 1)
+    name = claim.body.decode()
+    end = Settlement(claim.token, name, _record(name, JobStatus.SUCCESSFUL), listing="success")
+    assert await lease.settle(queue, [end]) == [Answer.APPLIED]
+    return name
+
+
+def _record(name: str, status: JobStatus) -> bytes:
+    return encode_job(JobMessage(Meta(name, status=status), Job("task")))
+
+
+async def _is_cut(hand: Hand, one: Settlement, after: int) -> bool:
+    """Send a settlement that is cut off after so many exchanges; whether it was."""
+    driver: Any = hand.lease._driver
+    real, left = driver.exchange, [after]
+
+    async def exchange(commands: Any, patience: float = 0.0) -> Any:
+        if left[0] == 0:
+            raise BackendUnavailable("killed")
+        left[0] -= 1
+        return await real(commands, patience)
+
+    driver.exchange = exchange
+    try:
+        await hand.lease.settle(hand.queue, [one])
+    except BackendUnavailable:
+        return True
+    finally:
+        driver.exchange = real
+    return False
+
+
+@pytest.mark.parametrize("retries", [False, True], ids=["child", "retry"])
+async def test_what_a_job_released_keeps_its_own_end_though_the_job_runs_again(
+    hand: Hand, *, retries: bool
+) -> None:
+    """A crash before the acknowledgement; what is released ends at once; then the job once more."""
+    queue = hand.queue if retries else "others"
+    other = hand.store.lease(WorkerInfo(queues=(queue,)))
+    assert other.beat()
+    after, ended_before, cut = 0, 0, True
+    while cut:
+        after += 1
+        name = f"job{after}"
+        token = await hand.holds(name.encode())
+        released = name if retries else f"child{after}"
+        push = Push(queue, released, _record(released, JobStatus.QUEUED), released.encode())
+        record = _record(name, JobStatus.RETRYING if retries else JobStatus.SUCCESSFUL)
+        more: dict[str, Any] = {"again": push} if retries else {"pushes": (push,)}
+        one = Settlement(token, name, record, **more)
+        cut = await _is_cut(hand, one, after)
+        had_ended = await _ends(hand, other, queue) == released
+        if cut:
+            # As after a kill -9: it was given back, and begins again.
+            await hand.lease.mark(
+                hand.queue, [Mark(token, name, _record(name, JobStatus.PROCESSING))]
+            )
+            assert await hand.lease.settle(hand.queue, [one]) == [Answer.APPLIED]
+        if not had_ended:
+            assert await _ends(hand, other, queue) == released
+        assert await _ends(hand, other, queue) == ""
+        ended_before += cut and had_ended
+        (found,) = await hand.store.perform(Read([f"job:msg:{released}"]))
+        assert decode_job(found).status == JobStatus.SUCCESSFUL, after
+    assert ended_before
+    await other.end(queue)
+
+
+async def test_a_run_that_comes_to_another_end_releases_what_follows_from_that(hand: Hand) -> None:
+    token, after = await hand.holds(), 0
+    while not hand.waiting():
+        after += 1
+        assert await _is_cut(hand, ended(token, pushes=(CHILD,)), after)
+    instead = Push("other", "instead", b"queued", b"instead")
+    failed = ended(token, listing="failed", pushes=(instead,))
+    assert await hand.lease.settle(hand.queue, [failed]) == [Answer.APPLIED]
+    assert hand.waiting() == [b"instead", b"child"]
 
 
 async def test_a_retry_is_put_once(hand: Hand) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -68,29 +69,57 @@ def test_row_02_flows_on_a_cluster_whose_workers_are_killed_end_whole_and_once(
     assert runs <= kills * (ROUNDS * (flows.JOBS + flows.EXTRA_RUNS) + 2 * SLOTS)
 
 
+def _fan(turn: int) -> Load:
+    return Load(name=f"{turn}-", ms=5).fanning(1, 1, callback="gather")
+
+
+def _retry(turn: int) -> Load:
+    return Load(name=f"{turn}-", ms=5).retrying(1, times=1)
+
+
 @SLOW
 @pytest.mark.timeout(400)
-def test_row_06_a_death_at_any_step_of_a_jobs_end_on_a_cluster_leaves_groups_whole(
-    lattice: Grid,
+@pytest.mark.parametrize(("make", "steps"), [(_fan, 23), (_retry, 8)])
+def test_row_06_a_death_at_any_step_of_a_jobs_end_on_a_cluster_leaves_its_work_whole(
+    lattice: Grid, make: Callable[[int], Load], steps: int
 ) -> None:
+    """The first has a child, the child a group, which calls back; or it is tried once more."""
     here, whole, deaths = lattice, Load(), 0
-    for turn in [*range(1, 17), *range(20, 45, 5)]:
-        load = Load(name=f"{turn}-", ms=5).fanning(3, 2, callback="gather").retrying(1, times=1)
-        whole.add(load.send(here.url))
+    for turn in range(1, steps + 1):
+        whole.add(make(turn).send(here.url))
         (here.folder / "failed").unlink(missing_ok=True)
         victim = here.hire(fail=f"piece:after:{turn}", lease=1.0)[0]
         until(partial(_dead_or_done, here, victim, whole), "a death, or the end of all jobs")
-        if victim.process.poll() is None:
-            assert victim.stop() == 0
-            continue
-        assert victim.process.returncode == EXIT
-        deaths += 1
+        code = victim.stop()
+        assert code in {0, EXIT}
+        deaths += code == EXIT
         other = here.hire(lease=1.0)[0]
         until(partial(_done, here, whole), "the end of all jobs")
         assert other.stop() == 0
-    assert deaths > 12
+    assert deaths > steps // 2
     assert not here.finish(whole)
     assert _gathered(here, whole.fans)
+
+
+@SLOW
+@pytest.mark.timeout(300)
+def test_row_06_a_chain_on_a_cluster_whose_worker_dies_is_followed_to_its_end(
+    lattice: Grid,
+) -> None:
+    """Its handle goes by the IDs in the records: a job that ran twice has one child, of one ID."""
+    here, steps = lattice, 6
+    with App(here.url) as app:
+        tasks = flows.tasks_of(app)
+        for turn in range(1, steps + 1):
+            job = tasks.part.s(turn).then(tasks.double).delay()
+            (here.folder / "failed").unlink(missing_ok=True)
+            hand = here.supervise(1, fail=f"piece:after:{turn}")
+            assert job.get(timeout=60) == 2 * turn
+            until(partial(getattr, here, "failed"), "a death")
+            assert hand.stop() == 0
+    load = Load(fates=dict.fromkeys(here.witness().bodies, Fate.COMPLETED))
+    assert len(load.fates) == 2 * steps
+    assert not here.finish(load)
 
 
 def _done(here: Grid, load: Load) -> bool:

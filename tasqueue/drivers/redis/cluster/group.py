@@ -75,13 +75,20 @@ def seal(group_id: str) -> Steps[None]:
     yield from fire(group_id)
 
 
-def close(group_id: str) -> Steps[None]:
-    """Nobody needs a group any more. What stays for a while says that it has fired."""
+def close(group_id: str, *, keep: bool = False) -> Steps[None]:
+    """Nobody needs a group any more. What stays for a while says that it has fired.
+
+    With ``keep`` its results stay as well: its callback has a record, but whether it is
+    acknowledged is not known, and it may run again.
+    """
     key = group_key(group_id)
     yield from ask(
         command("HSET", key, "sealed", 1, "fired", 1),
         command("EXPIRE", key, 900),
-        *[command("UNLINK", key + part) for part in _PARTS[1:]],
+        *[
+            command("EXPIRE", key + part, 900) if keep else command("UNLINK", key + part)
+            for part in _PARTS[1:]
+        ],
     )
     yield from ask(command("SREM", OPEN_GROUPS, group_id))
 
@@ -183,7 +190,7 @@ class ClusterSweeper(Sweeper):
         return 0
 
     def _end(self, group_id: str) -> Steps[None]:
-        yield from close(group_id)
+        yield from close(group_id, keep=True)
 
 
 def _for_a_day(key: str) -> Any:

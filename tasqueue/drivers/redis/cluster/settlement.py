@@ -13,8 +13,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from tasqueue.core.errors import BackendError, WrongType
+from tasqueue.core.errors import BackendError, DecodeError, WrongType
+from tasqueue.core.job import FINAL_STATUSES
 from tasqueue.core.ports import JOB_KEY, Answer, Mark, Push, Settlement
+from tasqueue.core.wire import decode_job
 from tasqueue.drivers.redis.cluster.group import close, tell
 from tasqueue.drivers.redis.cluster.request import parcel, put_calls, records
 from tasqueue.drivers.redis.command import Arg, Command, Steps, ask, call, command, portions
@@ -35,7 +37,9 @@ class _Job:
         if one.again is not None:
             self.pushes = (one.again._replace(record=one.record),)
         name = hashlib.sha1(raw or b"", usedforsecurity=False).hexdigest()
-        self.parcels = [parcel(push, f"{name}:{i}") for i, push in enumerate(self.pushes)]
+        # The next run may come to another end: what one end released is not the other's.
+        end = f"{name}:{one.listing or 'again'}"
+        self.parcels = [parcel(push, f"{end}:{i}") for i, push in enumerate(self.pushes)]
         # A callback may have been sent twice, after an outage between two steps of its group.
         self.once = one.once or (name if one.closes and raw is not None else "")
 
@@ -61,29 +65,45 @@ def settle(
     yield from _release(jobs)
     yield from _tell(jobs)
     yield from _write(jobs, now_ns)
-    for job in _open(jobs):
-        if job.one.closes and job.one.again is None:
-            yield from close(job.one.closes)
     yield from _acknowledge(keys, worker_id, jobs, now_ns=now_ns)
+    for job in jobs:
+        # Only now: a callback that runs again needs its group's results. If not here, the sweep.
+        if job.one.closes and job.one.again is None and job.answer is Answer.APPLIED:
+            yield from close(job.one.closes)
     return [Answer.BAD_KEY if job.answer is None else job.answer for job in jobs]
 
 
 def mark(keys: QueueKeys, worker_id: str, marks: Sequence[Mark]) -> Steps[None]:
-    """Write ``processing`` records of jobs that are held just now."""
+    """Write ``processing`` records of jobs that are held just now.
+
+    One that has ended runs again after a crash before its acknowledgement: its end stands.
+    """
     held = keys.held(worker_id)
     for part in portions(marks, lambda one: len(one.record)):
         copies = [f"tq:once:{one.once}" for one in part if one.once]
-        found, *decided = yield from ask(
+        found, *rest = yield [
             command("HMGET", held, *[one.token for one in part]),
+            *[command("GET", RESULT + JOB_KEY + one.job_id) for one in part],
             *[command("EXISTS", name) for name in copies],
-        )
-        known = {name for name, there in zip(copies, decided, strict=True) if there}
+        ]
+        if isinstance(found, BackendError):
+            raise found
+        ended = [_has_ended(record) for record in rest[: len(part)]]
+        known = {name for name, n in zip(copies, rest[len(part) :], strict=True) if n == 1}
         mine = [
             one
-            for one, raw in zip(part, found, strict=True)
-            if raw is not None and f"tq:once:{one.once}" not in known
+            for one, raw, over in zip(part, found, ended, strict=True)
+            if raw is not None and not over and f"tq:once:{one.once}" not in known
         ]
         yield from ask(*[put(JOB_KEY + one.job_id, one.record, 0) for one in mine])
+
+
+def _has_ended(record: Any) -> bool:
+    """Whether a reply is the record of a job's end; an error, or what is no record, is not."""
+    try:
+        return isinstance(record, bytes) and decode_job(record).status in FINAL_STATUSES
+    except DecodeError:
+        return False
 
 
 def _owned(keys: QueueKeys, worker_id: str, settlements: Sequence[Settlement]) -> Steps[list[_Job]]:
