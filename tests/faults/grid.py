@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.load import QUEUE, Load
-from tests.faults.oracle import Verdict
-from tests.faults.site import PATIENCE, Site
+from tests.faults.oracle import Verdict, places
+from tests.faults.site import PATIENCE, Site, until
 from tests.faults.witness import AOF, Witness, acknowledged, listen
 from tests.servers import Cluster, Valkey, cluster
 
@@ -37,6 +37,8 @@ class Grid(Site):
         Its record, its result and its place among the ended may be written again: by who could
         not hear whether it was done, and by the next run after a crash before the last step.
         """
+        # What is among the ended may be on its way once more, after a crash before its last step.
+        until(lambda: not places(self.conn, self.queue).pending, "the last steps", within=within)
         verdict = super().finish(load, within=within)
         ends = acknowledged([node.folder for node in self.servers.nodes])
         verdict.completed_twice = [job_id for (job_id, _), count in ends.items() if count > 1]

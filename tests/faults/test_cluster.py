@@ -96,6 +96,7 @@ def test_row_06_a_death_at_any_step_of_a_jobs_end_on_a_cluster_leaves_its_work_w
         other = here.hire(lease=1.0)[0]
         until(partial(_done, here, whole), "the end of all jobs")
         assert other.stop() == 0
+    here.hire(lease=1.0)
     assert deaths > steps // 2
     assert not here.finish(whole)
     assert _gathered(here, whole.fans)
@@ -117,6 +118,7 @@ def test_row_06_a_chain_on_a_cluster_whose_worker_dies_is_followed_to_its_end(
             assert job.get(timeout=60) == 2 * turn
             until(partial(getattr, here, "failed"), "a death")
             assert hand.stop() == 0
+    here.supervise(1)
     load = Load(fates=dict.fromkeys(here.witness().bodies, Fate.COMPLETED))
     assert len(load.fates) == 2 * steps
     assert not here.finish(load)
