@@ -143,10 +143,10 @@ def test_row_36_groups_whose_slots_move_with_the_queues_call_back_once_with_all_
         load = Load(queue=here.queue, name=f"{turn}-", ms=20)
         load.fanning(4, 4, callback="gather").chains(4).retrying(2)
         groups = [group_key(fan.group_id) for fan in load.fans]
-        # Two groups are opened, sealed and told while their slots are on the way.
-        moves = here.begin_moves(groups[:2])
         before = len(here.notes("end"))
         whole.add(load.send(here.url))
+        # Members of two groups end while the slots of these are on the way.
+        moves = here.begin_moves(groups[:2])
         until(partial(_noted, here, "end", before + SLOTS), "some jobs")
         # The queue's own moves too, and those of groups in their midst.
         moves += here.begin_moves([here.queue, *groups[2:]])
