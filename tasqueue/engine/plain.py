@@ -14,7 +14,7 @@ from itertools import count
 from typing import Any, Final
 from uuid import uuid4
 
-from tasqueue.core.errors import Unsupported
+from tasqueue.core.errors import BackendUnavailable, Unsupported
 from tasqueue.core.ports import (
     Broker,
     Claim,
@@ -26,6 +26,7 @@ from tasqueue.core.ports import (
     Pause,
     Pending,
     PendingPage,
+    Push,
     PutTask,
     Read,
     Request,
@@ -60,13 +61,7 @@ class PlainBroker:
         """Do what concerns messages."""
         match request:
             case Submit(pushes):
-                for push in pushes:
-                    if push.due_ns is None:
-                        await self._broker.enqueue(push.body, push.queue)
-                    else:
-                        at = from_ns(push.due_ns)
-                        await self._broker.enqueue_scheduled(push.body, push.queue, at)
-                return [True] * len(pushes)
+                return await self._submit(pushes)
             case Pending(queue, offset, limit):
                 waiting = await self._broker.get_pending(queue)
                 stop = None if limit is None else offset + limit
@@ -80,6 +75,20 @@ class PlainBroker:
             case _:
                 name = type(self._broker).__name__
                 raise Unsupported(f"{name} cannot do {type(request).__name__}")
+
+    async def _submit(self, pushes: Sequence[Push]) -> list[bool]:
+        """Hand messages over; of one that this broker could not confirm nobody knows the fate."""
+        try:
+            for push in pushes:
+                if push.due_ns is None:
+                    await self._broker.enqueue(push.body, push.queue)
+                else:
+                    at = from_ns(push.due_ns)
+                    await self._broker.enqueue_scheduled(push.body, push.queue, at)
+        except BackendUnavailable as error:
+            error.in_doubt = True
+            raise
+        return [True] * len(pushes)
 
     async def identity(self) -> str:
         """This very object."""

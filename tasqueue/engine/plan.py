@@ -202,7 +202,8 @@ def submit(pushes: Sequence[Push], seals: Sequence[str] = ()) -> Plan[None]:
     in_doubt = False
     for again in (False, True):
         try:
-            yield Submit(pushes, again=again, seals=seals)
+            # A repeat spares what the first try may have done; where that did nothing it is none.
+            yield Submit(pushes, again=in_doubt, seals=seals)
         except EnqueueUnconfirmed as error:
             error.job_ids = tuple(push.job_id for push in pushes)
             raise

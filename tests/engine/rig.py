@@ -64,7 +64,10 @@ class FaultyStore:
         error: BackendError | None = None,
     ) -> None:
         """Have the next calls fail; 0 times mends it."""
-        self._faults[call] = (when, times, error or BackendUnavailable(f"{call} failed on command"))
+        if error is None:
+            error = BackendUnavailable(f"{call} failed on command")
+            error.in_doubt = True  # whoever sent it cannot know
+        self._faults[call] = (when, times, error)
 
     async def perform(self, request: Any) -> Any:
         with self.fault(type(request).__name__):

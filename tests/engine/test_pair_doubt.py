@@ -7,6 +7,7 @@ import pytest
 from tasqueue import Job, JobOpts
 from tasqueue.core.errors import BackendError, BackendUnavailable, EnqueueUnconfirmed
 from tasqueue.core.ports import JOB_KEY, OpenGroup, Pending, Read, Submit, Write
+from tasqueue.core.wire import decode_job
 from tasqueue.drivers.memory import MemoryStore
 from tasqueue.engine.pair import PairStore
 from tasqueue.engine.plan import enqueue, prepare, run, submit
@@ -16,18 +17,24 @@ Q = "q"
 
 
 class Half(MemoryStore):
-    """A store that does the next requests of a kind and does not answer, or refuses them."""
+    """A store that does the next requests of a kind and does not answer, or never gets them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.kind: type = Submit
         self.unanswered = 0
+        self.lost = 0
+        """As `unanswered` for whoever sent them."""
         self.refused = 0
 
     async def perform(self, request: Any) -> Any:
         error = BackendUnavailable("gone on command")
         if isinstance(request, self.kind) and self.refused:
             self.refused -= 1
+            raise error
+        if isinstance(request, self.kind) and self.lost:
+            self.lost -= 1
+            error.in_doubt = True
             raise error
         answer = await super().perform(request)
         if isinstance(request, self.kind) and self.unanswered:
@@ -68,6 +75,21 @@ async def test_a_job_that_has_ended_before_it_is_sent_again_keeps_the_record_of_
     await site.store.perform(Write(name, b"its end"))
     await run(enqueue(site.job(told.job_id)), site.store)
     assert await site.store.perform(Read((name,))) == [b"its end"]
+    assert await site.waiting() == 1
+
+
+@pytest.mark.parametrize("how", ["refused", "lost", "unanswered"])
+async def test_a_new_run_of_an_id_whose_record_cannot_be_written_at_once_gets_a_new_record(
+    how: str,
+) -> None:
+    """Nothing of it can have run yet: what lies there is the end of the run before."""
+    site, name = Site(), JOB_KEY + "mine"
+    await site.store.perform(Write(name, b"the end of the run before"))
+    site.results.kind = Write
+    setattr(site.results, how, 1)
+    await run(enqueue(site.job("mine")), site.store)
+    (record,) = await site.store.perform(Read((name,)))
+    assert decode_job(record).status == "queued"
     assert await site.waiting() == 1
 
 

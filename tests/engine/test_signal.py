@@ -130,7 +130,9 @@ class _Blinking(MemoryStore):
         answer = super().perform_blocking(request)
         if self.lost and type(request).__name__ == "Submit":
             self.lost -= 1
-            raise BackendUnavailable("the answer was lost")
+            error = BackendUnavailable("the answer was lost")
+            error.in_doubt = True
+            raise error
         return answer
 
 

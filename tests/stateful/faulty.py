@@ -37,7 +37,9 @@ class Weather:
     def check(self, lost: str, part: str) -> None:
         """Raise if this part of a call was lost."""
         if lost == part:
-            raise BackendUnavailable(f"test: the {part} was lost")
+            error = BackendUnavailable(f"test: the {part} was lost")
+            error.in_doubt = True
+            raise error
 
 
 class FaultyStore:

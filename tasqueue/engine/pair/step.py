@@ -103,10 +103,14 @@ class Pair:
 
     def _record(self, request: Submit) -> Steps[None]:
         names = [JOB_KEY + push.job_id for push in request.pushes]
-        found = (yield self.results, Read(names)) if request.again else [None] * len(names)
-        for name, push, known in zip(names, request.pushes, found, strict=True):
-            if known is None:
-                yield self.results, Write(name, push.record)
+        try:
+            found = (yield self.results, Read(names)) if request.again else [None] * len(names)
+            for name, push, known in zip(names, request.pushes, found, strict=True):
+                if known is None:
+                    yield self.results, Write(name, push.record)
+        except BackendError as error:
+            error.in_doubt = False  # no message is there
+            raise
 
     def _seal(self, request: Submit) -> Steps[None]:
         if not request.seals:
