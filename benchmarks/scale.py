@@ -46,6 +46,8 @@ class Case:
     processes: int = 1
     bytes: int = 0
     """Size of the argument, and of the result."""
+    members: int = 0
+    """Jobs of a group that is followed by one more; 0: there are no groups."""
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -53,12 +55,15 @@ def cases(share: float) -> list[Case]:
     """The rows, with a part of their size."""
     many, later = int(1_000_000 * share), int(100_000 * share)
     jobs = max(1_000, int(20_000 * min(1.0, 4 * share)))
+    small = min(1_000, later)
     return [
         Case(name="base", jobs=jobs),
         Case(name=f"{many:,} more jobs in the queue", jobs=jobs, backlog=many),
         Case(name=f"{later:,} jobs scheduled", jobs=jobs, scheduled=later),
         Case(name="2 worker processes", jobs=jobs, processes=2, backlog=jobs),
         Case(name="4 worker processes", jobs=jobs, processes=4, backlog=jobs),
+        Case(name=f"groups of {small:,}, each with a callback", jobs=jobs, members=small),
+        Case(name=f"a group of {later:,} with a callback", jobs=later, members=later),
         Case(name="1 kB argument and result", jobs=jobs, bytes=1_000),
         Case(name="64 kB argument and result", jobs=max(200, jobs // 20), bytes=64_000),
         Case(name="1 MB argument and result", jobs=max(20, jobs // 200), bytes=1_000_000),
@@ -76,6 +81,10 @@ def _app(server: Server) -> App:
     def echo(data: str) -> str:
         return data
 
+    @app.task(name="total")
+    def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
     return app
 
 
@@ -88,6 +97,10 @@ def _fill(server: Server, case: Case) -> None:
             data = "x" * case.bytes
             for start in range(0, case.jobs, 50):
                 echo.delay_many([(data,)] * min(50, case.jobs - start))
+        elif case.members:
+            for _ in range(case.jobs // case.members):
+                rows = [(number, 1) for number in range(case.members)]
+                add.group(rows).then(app.tasks["total"]).delay()
         else:
             _send(add.delay_many, case.jobs)
         _send(add.delay_many, case.backlog)
@@ -104,6 +117,8 @@ def measured(server: Server, case: Case) -> dict[str, float]:
     """Run a row once."""
     _fill(server, case)
     share = case.jobs // case.processes
+    if case.members:
+        share = case.jobs // case.members * (case.members + 1)  # the callbacks too
     counted = Count(server)
     with ExitStack() as stack:
         workers = [

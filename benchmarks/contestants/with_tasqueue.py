@@ -51,6 +51,13 @@ else:
         return time.time_ns()
 
 
+@app.task(name="total")
+async def total(numbers: list[int]) -> int:
+    """What a group is followed by."""
+    stage.tick()
+    return sum(numbers)
+
+
 @app.task(name="echo")
 async def echo(data: str) -> str:
     """Give back a large argument."""
