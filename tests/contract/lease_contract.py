@@ -123,6 +123,15 @@ class LeaseContract:
         assert await waiting(store) == [b"child"]
         await lease.end(Q)
 
+    async def test_two_children_of_one_id_are_two_jobs(self, store: Any) -> None:
+        lease = await registered(store)
+        await submit(store, "a")
+        (claim,) = await lease.claim(Q, 1)
+        children = [Push(Q, "child", b"queued", body) for body in (b"one", b"two")]
+        assert await lease.settle(Q, [settled(claim, pushes=children)]) == [Answer.APPLIED]
+        assert sorted(await waiting(store)) == [b"one", b"two"]
+        await lease.end(Q)
+
     @pytest.mark.parametrize("call", ["", "a token"])
     async def test_a_repeated_call_leaves_the_record_of_a_job_that_has_ended(
         self, store: Any, call: str

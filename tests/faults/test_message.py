@@ -60,8 +60,8 @@ def test_row_42_a_long_backlog_costs_no_more_and_is_worked_off(
     tell(f"the first tenth out {out[0]}; the ninth {out[-1]}")
     tell(f"the larger worker's peak {memory[0] >> 20} MiB, and {memory[1] >> 20} MiB")
     for first, last in (into[0], into[-1]), (out[0], out[-1]):
-        assert last.us < _FLAT * first.us
         assert last.calls < _FLAT * first.calls
+        assert last.commands < _FLAT * first.commands
     assert memory[1] < memory[0] + (32 << 20)
 
 

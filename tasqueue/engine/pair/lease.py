@@ -42,7 +42,7 @@ class PairLease:
                 is_new = one.token in held and once not in known
                 if is_new:
                     await self._carry_out(queue, one, once)
-                    self._recorded -= {_call(one, push) for push in _pushes(one)}
+                    self._recorded -= {push.call for push in _pushes(one)}
                     known.update([once] if once else [])
                 done += [one.token] if one.token in held else []
                 answers.append(Answer.APPLIED if is_new else Answer.DECIDED)
@@ -73,12 +73,12 @@ class PairLease:
         By their names they are known, should this settlement be sent again after an error; their
         records are not written again then: they may have run and ended meanwhile.
         """
-        named = [push._replace(call=_call(one, push)) for push in _pushes(one)]
-        for push in named:
+        pushes = _pushes(one)
+        for push in pushes:
             if push.call not in self._recorded:
                 await self._results.set(JOB_KEY + push.job_id, push.record)
                 self._recorded.add(push.call)
-        await follow(self._pair.push(named, again=True))
+        await follow(self._pair.push(pushes, again=True))
 
     async def _tell(self, one: Settlement, once: str) -> None:
         """Tell the group, and that this message is decided; close a group whose callback ended."""
@@ -94,11 +94,12 @@ class PairLease:
 
 
 def _pushes(one: Settlement) -> list[Push]:
-    return [*one.pushes, *((one.again,) if one.again else ())]
-
-
-def _call(one: Settlement, push: Push) -> str:
-    return f"{one.token}:{push.job_id}"
+    """What follows, by names that are the same each time; two children may have one ID."""
+    following = [*one.pushes, *((one.again,) if one.again else ())]
+    return [
+        push._replace(call=f"{one.token}:{place}:{push.job_id}")
+        for place, push in enumerate(following)
+    ]
 
 
 def _once(one: Settlement, body: bytes) -> str:
