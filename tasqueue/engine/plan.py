@@ -20,6 +20,7 @@ from tasqueue.core.durability import ACK
 from tasqueue.core.errors import (
     BackendError,
     BackendUnavailable,
+    ConfigurationError,
     DecodeError,
     EnqueueUnconfirmed,
     JobNotFound,
@@ -189,8 +190,10 @@ def _call(opts: JobOpts, job_id: str) -> str:
     return uuid4().hex if opts.id else ""
 
 
-def submit(pushes: Sequence[Push], seals: Sequence[str] = ()) -> Plan[None]:
-    """Push prepared jobs. After a lost answer the same call is made once more, and counts once.
+def submit(pushes: Sequence[Push], seals: Sequence[str] = ()) -> Plan[list[bool]]:
+    """Push prepared jobs; returns which of them the last try pushed.
+
+    After a lost answer the same call is made once more, and counts once.
 
     ``seals``: open groups that are complete with them.
 
@@ -199,11 +202,11 @@ def submit(pushes: Sequence[Push], seals: Sequence[str] = ()) -> Plan[None]:
         EnqueueUnconfirmed: they may be stored or not, since no answer came; or they are stored,
             but not as safe as their ``durability`` asks for.
     """
-    in_doubt = False
-    for again in (False, True):
+    in_doubt = again = False
+    while True:
         try:
             # A repeat spares what the first try may have done; where that did nothing it is none.
-            yield Submit(pushes, again=in_doubt, seals=seals)
+            pushed: list[bool] = yield Submit(pushes, again=in_doubt, seals=seals)
         except EnqueueUnconfirmed as error:
             error.job_ids = tuple(push.job_id for push in pushes)
             raise
@@ -211,11 +214,13 @@ def submit(pushes: Sequence[Push], seals: Sequence[str] = ()) -> Plan[None]:
             if isinstance(error, BackendUnavailable):
                 in_doubt |= error.in_doubt
                 if not again:
+                    again = True
                     continue
             if in_doubt and pushes:
                 raise _unknown_fate(pushes, error) from error
             raise
-        return
+        else:
+            return pushed
 
 
 def _unknown_fate(pushes: Sequence[Push], error: BackendError) -> EnqueueUnconfirmed:
@@ -248,6 +253,39 @@ def enqueue(job: Job, clock: Clock = SYSTEM) -> Plan[str]:
     """Enqueue a job; returns its ID (Go: server.go, Enqueue). Raises as `prepare` and `submit`."""
     prepared = prepare(job, clock)
     yield from submit((prepared,))
+    return prepared.job_id
+
+
+def enqueue_if_absent(job: Job, clock: Clock = SYSTEM) -> Plan[str]:
+    """Enqueue a job unless one of its ID waits or runs; returns that ID.
+
+    Of several callers at the same time one enqueues it: each names its call by the record that it
+    saw, and a call of that name is applied once within 15 minutes. That takes a store which writes
+    a record and its message in one step.
+
+    Raises:
+        ConfigurationError: as `prepare`; or a durability is asked for, which nobody could confirm
+            of a job that is there already.
+        DecodeError: what lies there as the record of that ID is none.
+        BackendUnavailable, EnqueueUnconfirmed: as `submit`.
+    """
+    if job.opts.durability != ACK:
+        msg = 'if_absent=True goes with durability="ack" only'
+        raise ConfigurationError(msg)
+    prepared = prepare(job, clock)
+    name, seen = JOB_KEY + prepared.job_id, None
+    for turn in count():
+        (record,) = yield Read((name,))
+        waits = record is not None and decode_job(record).status not in FINAL_STATUSES
+        if waits or (turn and record != seen):
+            break
+        # A call that is known, while nothing has changed, was that of an earlier job of the ID.
+        seen = record
+        text = f"{prepared.job_id}:{turn}:".encode("utf-8", "surrogateescape") + (record or b"")
+        call = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        pushed = yield from submit((prepared._replace(call=call),))
+        if pushed == [True]:
+            break
     return prepared.job_id
 
 

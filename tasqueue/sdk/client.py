@@ -19,7 +19,7 @@ from tasqueue.engine.server import Server
 from tasqueue.engine.signed import signed
 from tasqueue.sdk.frame import APART
 from tasqueue.sdk.inprocess import InProcessWorker
-from tasqueue.sdk.opening import MEMORY, Opened, open_backend, scheme
+from tasqueue.sdk.opening import CLUSTERS, MEMORY, Opened, open_backend, scheme
 
 T = TypeVar("T")
 
@@ -67,6 +67,11 @@ class Client:
     def has_fan_in(self) -> bool:
         """Whether the back end can run a task when a group has ended."""
         return self._back_end().store.fan_in
+
+    @property
+    def has_one_step(self) -> bool:
+        """Whether the back end writes a job's record and its message in one step."""
+        return not self._back_end().is_pair and self.kind not in CLUSTERS
 
     @property
     def server(self) -> Server:

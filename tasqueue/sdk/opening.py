@@ -22,7 +22,7 @@ _EXAMPLES: Final = (
     "redis://HOST:6379/0, rediss://, valkey://, unix://, redis+sentinel://HOST,HOST/NAME/0, "
     "redis+cluster://HOST,HOST or memory://"
 )
-_CLUSTER: Final = frozenset(f"{kind}+cluster" for kind in _REDIS)
+CLUSTERS: Final = frozenset(f"{kind}+cluster" for kind in _REDIS)
 _LATER: Final = frozenset({"nats", "sqlite"})
 
 
@@ -69,7 +69,7 @@ def chosen_url(url: str | None) -> str:
     if kind in _LATER:
         msg = f"{kind}:// (from {where}) comes with a later version: use redis:// or memory://"
         raise Unsupported(msg)
-    if kind != MEMORY and kind not in _REDIS | _SENTINEL | _CLUSTER:
+    if kind != MEMORY and kind not in _REDIS | _SENTINEL | CLUSTERS:
         msg = f"{shown(found)!r} (from {where}) is not the address of a back end: use {_EXAMPLES}"
         raise ConfigurationError(msg)
     return found

@@ -44,6 +44,7 @@ class CallOptions(TypedDict, total=False):
     eta: datetime
     countdown: timedelta | float
     durability: Durability
+    if_absent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,7 @@ class Wishes:
     eta_ns: int | None = None
     countdown_ns: int | None = None
     durability: Durability | None = None
+    if_absent: bool = False
 
     def opts(self, settings: Settings, now_ns: int, job_id: str = "") -> JobOpts:
         """What the job is told; ``countdown`` counts from ``now_ns``, its own ID goes first."""
@@ -136,12 +138,15 @@ def call_wishes(options: Mapping[str, Any], before: Wishes) -> Wishes:
     """Check what a call was told, on top of what it was told before.
 
     Raises:
-        ConfigurationError: an option is unknown or of no use, or both eta and countdown are set.
+        ConfigurationError: an option is unknown or of no use, or two do not go together.
     """
     _refuse_unknown(options, _CALL, "a call")
     wishes = replace(before, **_checked(options, _CALL))
     if wishes.eta_ns is not None and wishes.countdown_ns is not None:
         msg = "eta and countdown both say when the job may start: give one of them"
+        raise ConfigurationError(msg)
+    if wishes.if_absent and not wishes.id:
+        msg = "if_absent=True asks whether a job of that ID is there: give id as well"
         raise ConfigurationError(msg)
     return wishes
 
@@ -269,6 +274,7 @@ _CALL: Final[dict[str, _Option]] = {
     "eta": ("eta_ns", _moment),
     "countdown": ("countdown_ns", _span),
     "durability": ("durability", check_durability),
+    "if_absent": ("if_absent", _flag),
 }
 CALL_OPTIONS: Final = frozenset(_CALL)
 """The names of what `using` takes."""

@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Literal, ParamSpec, TypeVar, Unpack, cast, overload
 
-from tasqueue.core.errors import ArgumentError, JobError
+from tasqueue.core.errors import ArgumentError, ConfigurationError, JobError, Unsupported
 from tasqueue.core.job import Job
 from tasqueue.engine.clock import SYSTEM
 from tasqueue.engine.context import JobContext, current_job
-from tasqueue.engine.plan import enqueue, enqueue_many
+from tasqueue.engine.plan import Plan, enqueue, enqueue_if_absent, enqueue_many
 from tasqueue.sdk.definition import Call, Definition, Spec
 from tasqueue.sdk.fan import fan_of
 from tasqueue.sdk.handle import JobHandle, checked
@@ -49,19 +49,20 @@ class BaseTask(Definition[P, R_co]):
             BackendError: the broker could not be reached, or refused.
             EnqueueUnconfirmed: it may be stored or not, or less safe than ``durability`` asks for.
         """
-        plan = enqueue(self._job(args, kwargs))
+        plan = self._sending(args, kwargs)
         return self._handle(self.spec.client.submit(plan, "adelay"))
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R_co]:
         """As `delay`, awaited."""
-        plan = enqueue(self._job(args, kwargs))
+        plan = self._sending(args, kwargs)
         return self._handle(await self.spec.client.asubmit(plan))
 
     def using(self, **options: Unpack[CallOptions]) -> BaseTask[P, R_co]:
         """The same task with options for its next calls; the task itself is not changed.
 
         ``queue``, ``retries``, ``timeout`` and ``countdown`` (seconds or timedelta), ``id``,
-        ``eta`` (a datetime; a naive one is local time) and ``durability`` (see `App`).
+        ``eta`` (a datetime; a naive one is local time) and ``durability`` (see `App`). With
+        ``if_absent=True`` and an ``id``, nothing is sent while a job of that ID waits or runs.
 
         Raises:
             ConfigurationError: an option is unknown or of no use.
@@ -185,7 +186,19 @@ class BaseTask(Definition[P, R_co]):
     def _handle(self, job_id: str) -> JobHandle[R_co]:
         return JobHandle(job_id, self.spec.client, self.spec.read_result)
 
+    def _sending(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plan[str]:
+        job = self._job(args, kwargs)
+        if not self.wishes.if_absent:
+            return enqueue(job)
+        if not self.spec.client.has_one_step:
+            msg = "if_absent=True needs messages and records on one server: send without it"
+            raise Unsupported(msg)
+        return enqueue_if_absent(job)
+
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        if self.wishes.if_absent:
+            msg = "if_absent=True goes with delay() and adelay(), not with a part of a flow"
+            raise ConfigurationError(msg)
         return Call(self.spec, self.spec.bind(args, kwargs), self.wishes)
 
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:

@@ -122,6 +122,7 @@ add.delay(1, 2).get(timout=5)  # wrong: misspelt timeout
 add.job(7)  # wrong: an ID is a text
 add.using(eta="tomorrow").delay(1, 2)  # wrong: no datetime
 add.using(durability="disk").delay(1, 2)  # wrong: no such durability
+add.using(id="x", if_absent="yes").delay(1, 2)  # wrong: no bool
 App("redis://x", durability="disk")  # wrong: the same for an app
 add.using(priority="high").delay(1, 2)  # wrong: no such option yet
 app.send(to="x")  # wrong: no name
