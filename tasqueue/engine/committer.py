@@ -15,7 +15,7 @@ from tasqueue.core.ports import Answer, Claim, Lease, Mark, Settlement
 from tasqueue.core.wire import encode_record
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.patience import Refusals
-from tasqueue.engine.plan import push
+from tasqueue.engine.prepare import push
 
 if TYPE_CHECKING:
     from collections.abc import Sized

@@ -20,7 +20,7 @@ from tasqueue.engine.context import LOGGER, JobContext
 from tasqueue.engine.executor import Executor
 from tasqueue.engine.notes import Notes
 from tasqueue.engine.patience import insist
-from tasqueue.engine.plan import child_ids
+from tasqueue.engine.prepare import child_ids
 from tasqueue.engine.registry import Registry, Task
 
 T = TypeVar("T")

@@ -14,15 +14,8 @@ from tasqueue.core.lifecycle import GROUP, member, membership
 from tasqueue.core.limits import MAX_GROUP_WRITTEN
 from tasqueue.core.ports import GROUP_KEY, OpenGroup, Write
 from tasqueue.core.wire import encode_group
-from tasqueue.engine.plan import (
-    Plan,
-    enqueue,
-    enqueue_chain,
-    new_id,
-    open_group,
-    prepare,
-    submit,
-)
+from tasqueue.engine.plan import Plan, enqueue, enqueue_chain, open_group, submit
+from tasqueue.engine.prepare import new_id, prepare
 from tasqueue.sdk.definition import Call, Spec
 
 

@@ -7,7 +7,7 @@ from tasqueue.core import lifecycle
 from tasqueue.core.job import Job, JobOpts, JobStatus
 from tasqueue.core.wire import encode_job, form_of
 from tasqueue.engine.clock import Clock
-from tasqueue.engine.plan import prepare
+from tasqueue.engine.prepare import prepare
 from tests.parity.message import BLOBS, COUNTS, INSTANTS, SPANS
 
 NAMES = st.from_regex(r"[\w:.{}-]{1,200}", fullmatch=True)

@@ -42,7 +42,7 @@ from tasqueue.drivers.redis.cluster.settlement import settle
 from tasqueue.drivers.redis.cluster.topology import Topology, delayed, routed, slot_of
 from tasqueue.drivers.redis.command import Command, Steps, command
 from tasqueue.drivers.redis.error import Moved
-from tasqueue.engine.plan import prepare
+from tasqueue.engine.prepare import prepare
 from tasqueue.results.redis_results import RedisResults
 from tests.contract.broker_contract import BrokerContract
 from tests.contract.results_contract import ResultsContract

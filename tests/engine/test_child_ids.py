@@ -5,7 +5,7 @@ import uuid
 from tasqueue import Job, JobOpts
 from tasqueue.core.job import JobMessage, Meta
 from tasqueue.core.lifecycle import Failed, Outcome, Succeeded
-from tasqueue.engine.plan import child_ids
+from tasqueue.engine.prepare import child_ids
 
 
 def ids(outcome: Outcome, *, job_id: str = "", own: str = "a", retried: int = 0) -> list[str]:

@@ -17,7 +17,7 @@ from tasqueue.core.wire import encode_job
 from tasqueue.drivers.memory import MemoryStore
 from tasqueue.engine.executor import Executor
 from tasqueue.engine.notes import Notes
-from tasqueue.engine.plan import new_id, prepare
+from tasqueue.engine.prepare import new_id, prepare
 from tasqueue.engine.processor import Equipment
 from tasqueue.engine.registry import Registry, Task
 from tasqueue.engine.worker import Worker

@@ -10,7 +10,8 @@ from tasqueue.core.ports import JOB_KEY, OpenGroup, Pending, Read, Submit, Write
 from tasqueue.core.wire import decode_job
 from tasqueue.drivers.memory import MemoryStore
 from tasqueue.engine.pair import PairStore
-from tasqueue.engine.plan import enqueue, prepare, run, submit
+from tasqueue.engine.plan import enqueue, run, submit
+from tasqueue.engine.prepare import prepare
 from tasqueue.results import MemoryResults
 
 Q = "q"

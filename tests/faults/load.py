@@ -14,6 +14,7 @@ from tasqueue.core.lifecycle import GROUP, member
 from tasqueue.core.ports import OpenGroup, Request, Submit
 from tasqueue.drivers.redis import Address, KeepOpts, RedisStore, store_at
 from tasqueue.engine import plan
+from tasqueue.engine.prepare import prepare
 
 QUEUE: Final = "faults"
 
@@ -47,9 +48,9 @@ class Fan:
             for job in row:
                 member(job, Membership(self.group_id, None if len(row) == 1 else place))
         paths = [[job.opts.id for job in row] for row in self.rows]
-        opening = OpenGroup(self.group_id, paths, plan.prepare(self.callback), None)
+        opening = OpenGroup(self.group_id, paths, prepare(self.callback), None)
         insist(store, opening, opening)
-        pushes = [plan.prepare(row[0]) for row in self.rows]
+        pushes = [prepare(row[0]) for row in self.rows]
         seals = [self.group_id]
         insist(store, Submit(pushes, seals=seals), Submit(pushes, again=True, seals=seals))
 
@@ -157,7 +158,7 @@ class Load:
         store = store_at(Address.from_url(url), KeepOpts(expiry_ms=3_600_000))
         try:
             for start in range(0, len(self.jobs), 500):
-                pushes = [plan.prepare(job) for job in self.jobs[start : start + 500]]
+                pushes = [prepare(job) for job in self.jobs[start : start + 500]]
                 insist(store, Submit(pushes), Submit(pushes, again=True))
             for group in self.groups:
                 plan.run_blocking(plan.enqueue_group(group), store)
