@@ -94,6 +94,17 @@ async def test_a_new_run_of_an_id_whose_record_cannot_be_written_at_once_gets_a_
     assert await site.waiting() == 1
 
 
+async def test_a_repeat_whose_record_cannot_be_looked_up_is_still_in_doubt() -> None:
+    """What the first send may have put into the queue is there all the same."""
+    site = Site()
+    site.broker.unanswered = 2
+    told = await site.sent()
+    assert isinstance(told, EnqueueUnconfirmed)
+    site.results.kind, site.results.refused = Read, 2
+    assert isinstance(await site.sent(told.job_id), EnqueueUnconfirmed)
+    assert await site.waiting() == 1
+
+
 async def test_once_it_was_answered_the_id_is_that_of_a_new_run() -> None:
     site = Site()
     site.broker.unanswered = 2

@@ -467,6 +467,18 @@ async def test_a_push_that_is_sent_again_counts_once_in_a_pair(kind: str, redis_
     await broker.close()
 
 
+async def cut_end(store: Any) -> tuple[Any, Settlement]:
+    """A worker, and the end of a parent with a child that the store did not carry out whole."""
+    await store.perform(Submit([Push(Q, "a", b"record", b"parent")]))
+    lease = store.lease(WorkerInfo(queues=(Q,)))
+    (claim,) = await lease.claim(Q, 1)
+    child = Push(Q, "b", b"record", b"child")
+    made = Settlement(claim.token, "a", b"ended", listing="success", pushes=[child])
+    with pytest.raises(BackendUnavailable):
+        await lease.settle(Q, [made])
+    return lease, made
+
+
 async def test_a_settlement_that_is_sent_again_releases_its_jobs_once() -> None:
     broker = MemoryBroker()
 
@@ -480,13 +492,7 @@ async def test_a_settlement_that_is_sent_again_releases_its_jobs_once() -> None:
             await super().set_success(job_id)
 
     store = await join(broker, Failing())
-    await store.perform(Submit([Push(Q, "a", b"record", b"parent")]))
-    lease = store.lease(WorkerInfo(queues=(Q,)))
-    (claim,) = await lease.claim(Q, 1)
-    child = Push(Q, "b", b"record", b"child")
-    made = Settlement(claim.token, "a", b"ended", listing="success", pushes=[child])
-    with pytest.raises(BackendUnavailable):
-        await lease.settle(Q, [made])
+    lease, made = await cut_end(store)
     assert await lease.settle(Q, [made]) == [Answer.APPLIED]
     assert await lease.settle(Q, [made]) == [Answer.DECIDED]
     assert await broker.get_pending(Q) == [b"child"]
@@ -501,13 +507,7 @@ async def test_a_settlement_that_is_sent_again_keeps_the_record_of_one_that_ende
 
     results = Failing()
     store = await join(MemoryBroker(), results)
-    await store.perform(Submit([Push(Q, "a", b"record", b"parent")]))
-    lease = store.lease(WorkerInfo(queues=(Q,)))
-    (claim,) = await lease.claim(Q, 1)
-    child = Push(Q, "b", b"record", b"child")
-    made = Settlement(claim.token, "a", b"ended", listing="success", pushes=[child])
-    with pytest.raises(BackendUnavailable):
-        await lease.settle(Q, [made])
+    lease, made = await cut_end(store)
     (claim,) = await lease.claim(Q, 1)
     end = Settlement(claim.token, "b", b"child has ended", listing="success")
     assert await lease.settle(Q, [end]) == [Answer.APPLIED]

@@ -109,7 +109,7 @@ class Pair:
                 if known is None:
                     yield self.results, Write(name, push.record)
         except BackendError as error:
-            error.in_doubt = False  # no message is there
+            error.in_doubt = request.again  # the messages of an earlier try may be there
             raise
 
     def _seal(self, request: Submit) -> Steps[None]:
