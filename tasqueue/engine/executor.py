@@ -7,6 +7,7 @@ import inspect
 import random
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -49,11 +50,16 @@ class Executor:
         """Threads that run a handler now, waited for or not."""
         return self._pool.running
 
-    async def attempt(self, task: Task, message: JobMessage, ctx: JobContext) -> Outcome:
-        """Run the handler and its callbacks once. Raises only CancelledError, when cancelled."""
+    async def attempt(
+        self, task: Task, message: JobMessage, ctx: JobContext, *, mine: asyncio.Task[None] | None
+    ) -> Outcome:
+        """Run the handler and its callbacks once, in the asyncio task ``mine``.
+
+        Raises only CancelledError, when cancelled.
+        """
         enter(ctx)
         journal.started(ctx)
-        error = await self._call(task, message, ctx)
+        error = await self._call(task, message, ctx, mine=mine)
         if error is None:
             if task.opts.success_cb is not None:
                 await _callback(task.opts.success_cb, ctx)
@@ -81,9 +87,10 @@ class Executor:
         """Take no more calls; threads that still run are not waited for."""
         self._pool.close()
 
-    async def _call(self, task: Task, message: JobMessage, ctx: JobContext) -> BaseException | None:
+    async def _call(
+        self, task: Task, message: JobMessage, ctx: JobContext, *, mine: asyncio.Task[None] | None
+    ) -> BaseException | None:
         """Run the handler within its limit; what it raised is returned."""
-        mine = asyncio.current_task()
         try:
             # Without a limit nothing stands between: each step in between costs a short job.
             limited = self._limited if message.job.opts.timeout_ns else self._handle
@@ -92,17 +99,16 @@ class Executor:
             if _is_closed(error, mine):
                 raise
             raised = error
+        stopped = isinstance(raised, asyncio.CancelledError)
+        if (stopped or raised is None) and mine is not None and mine.cancelling():
+            await _forgiven(mine)
         if raised is None and not ctx.given_back:
             return None
-        stopped = isinstance(raised, asyncio.CancelledError)
         failed_by_us = ctx.lease_lost and not isinstance(raised, JobTimeout | None)
         if ctx.given_back or failed_by_us or (stopped and self.ending()):
             # Whatever the handler made of being stopped: it may have done half of its work.
             ctx.stop("it was cancelled", give_back=True)
             raise asyncio.CancelledError
-        if stopped:
-            while mine is not None and mine.cancelling():  # it cancelled the task it runs in
-                mine.uncancel()
         return raised
 
     async def _limited(
@@ -153,6 +159,17 @@ def _is_closed(error: BaseException, mine: asyncio.Task[Any] | None) -> bool:
         return asyncio.current_task() is not mine
     except RuntimeError:
         return True
+
+
+async def _forgiven(mine: asyncio.Task[None]) -> None:
+    """Forget that a task was cancelled, by its handler or from outside, also what is still to come.
+
+    A cancelling that was asked for and did not arrive yet would meet whatever is awaited next.
+    """
+    while mine.cancelling():
+        mine.uncancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
 
 
 async def _callback(callback: Callable[..., Any], ctx: JobContext, *args: Any) -> None:

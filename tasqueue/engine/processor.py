@@ -64,6 +64,8 @@ class Held:
     """Once the message is read and its task is known."""
     stoppable: bool = True
     """Whether cancelling it ends it: nothing of it has begun, or its handler runs on the loop."""
+    error: BaseException | None = None
+    """What the work on it raised: then it came to no outcome."""
     sent_back: bool = False
     """Whether it went back for another program, which knows its task."""
 
@@ -128,7 +130,7 @@ class Processor:
         notes.begun(self._queue, claim.token, limit_ns / NS_PER_S if limit_ns else None)
         held.stoppable = task.is_async
         try:
-            outcome = await self._shared.executor.attempt(task, message, ctx)
+            outcome = await self._shared.executor.attempt(task, message, ctx, mine=held.work)
         finally:
             held.stoppable = False
             notes.ended(claim.token)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from tasqueue.core.errors import BackendError
 from tasqueue.core.ports import Claim
@@ -16,6 +14,7 @@ from tasqueue.engine.context import LOGGER
 from tasqueue.engine.patience import OUTAGE, Refusals
 from tasqueue.engine.prefetch import LATEST, Prefetch
 from tasqueue.engine.processor import Equipment, Held, Processor
+from tasqueue.engine.slots import Slots
 
 COURTESY: Final = 0.25
 """Seconds without a claim when all was for another program: that takes one message at a time."""
@@ -34,7 +33,7 @@ class Worker:
 
     def __init__(self, queue: str, slots: int, shared: Equipment) -> None:
         self.queue = queue
-        self._slots = slots
+        self._size = slots
         self._lease = shared.lease
         self._executor = shared.executor
         self._clock = shared.clock
@@ -44,12 +43,17 @@ class Worker:
         self.committer: Final = Committer(
             shared.lease, queue, clock=shared.clock, freed=self._freed, to_begin=self._ready
         )
-        self._processor = Processor(queue, shared, self.committer)
+        self._slots = Slots(
+            slots,
+            shared,
+            Processor(queue, shared, self.committer),
+            ready=self._ready,
+            ended=self._ended,
+            vacated=self._slot_freed,
+        )
         self._prefetch = Prefetch(slots)
         self._adopted_at = shared.clock.monotonic()
         self._lease_seconds = shared.lease_seconds
-        self._held: dict[str, Held] = {}
-        self._overdue = 0
         self._sent_back = 0
         self._in_doubt = False
         self._refusals = Refusals()
@@ -59,7 +63,7 @@ class Worker:
     @property
     def running(self) -> int:
         """Jobs that still run."""
-        return len(self._held)
+        return len(self._slots.running)
 
     # -- claiming --------------------------------------------------------------------------------
 
@@ -72,7 +76,7 @@ class Worker:
                 if wanted < 1:
                     await self._rest()
                     continue
-                if self._sent_back >= self._slots:
+                if self._sent_back >= self._size:
                     self._sent_back = 0
                     await self._clock.sleep(COURTESY)
                     continue  # it may be time to stop
@@ -82,15 +86,16 @@ class Worker:
                 LOGGER.debug("queue %s waits for the store: %s", self.queue, error)
                 self._in_doubt = True
                 await self._clock.sleep(OUTAGE)
-            self._fill()
+            self._slots.fill()
             # What ends at once is settled before the next claim is put together and sent: somebody
-            # may wait for it, and nobody for the claim.
-            for _ in range(_TURNS):
+            # may wait for it, and nobody for the claim. Where there is more in the queue, the next
+            # claim waits for what has begun anyway.
+            for _ in range(0 if self._low else _TURNS):
                 await self._clock.sleep(0)
 
     def stop(self) -> None:
         """Claim nothing more, and begin nothing more."""
-        self._stopping = True
+        self._stopping = self._slots.closed = True
         self._freed.set()
 
     async def give_back(self) -> None:
@@ -99,11 +104,6 @@ class Worker:
         if tokens:
             await self._lease.release(self.queue, tokens)
             self._ready.clear()
-
-    @property
-    def _free(self) -> int:
-        """Slots in which nothing runs: neither a job, nor the thread of one that timed out."""
-        return self._slots - len(self._held) - self._overdue
 
     def _room(self) -> int:
         """How many jobs to claim: for the free slots, and what these will run in a moment.
@@ -114,10 +114,10 @@ class Worker:
         """
         if self._lost or self._stopping:
             return 0
-        waiting, ahead = len(self._ready), self._prefetch.ahead
-        if waiting > self._low or (self._free < 1 and not waiting):
+        waiting, ahead, free = len(self._ready), self._prefetch.ahead, self._slots.free
+        if waiting > self._low or (free < 1 and not waiting):
             return 0
-        return self._free + ahead - waiting - max(0, self.committer.backlog - ahead)
+        return free + ahead - waiting - max(0, self.committer.backlog - ahead)
 
     async def _rest(self) -> None:
         """Wait for room, but not longer than claimed jobs may wait, and not after `stop`."""
@@ -173,25 +173,24 @@ class Worker:
             self._refusals.note(f"queue {self.queue}")
             return claims
         # Asked before the store is: what ends meanwhile must not be taken for a lost claim.
-        mine = {*self._held, *self.committer.tokens(), *(one.claim.token for one in self._ready)}
+        mine = {
+            *(one.claim.token for one in self._slots.running),
+            *self.committer.tokens(),
+            *(one.claim.token for one in self._ready),
+        }
         self._in_doubt, self._adopted_at = False, now
         return [one for one in await self._lease.adopt(self.queue) if one.token not in mine]
-
-    def _fill(self) -> None:
-        while self._ready and self._free > 0 and not (self._stopping or self._lost):
-            held = self._ready.popleft()
-            self._begin(held, self._processor.process(held))
 
     # -- what runs -------------------------------------------------------------------------------
 
     async def finished(self) -> None:
         """Wait for the running jobs, not for the threads of those that timed out."""
-        while work := [held.work for held in self._held.values() if held.work is not None]:
+        while work := [held.work for held in self._slots.running if held.work is not None]:
             await asyncio.wait(work)
 
     def abandon(self) -> None:
         """Cancel the running jobs: they have no outcome, and are given back."""
-        for held in list(self._held.values()):
+        for held in self._slots.running:
             if held.ctx is not None:
                 held.ctx.stop("its worker stops", give_back=True)
             held.cancel()
@@ -202,9 +201,9 @@ class Worker:
         A handler in a thread runs on, and one that had returned is done: both are settled if the
         store finds them still mine. One in a process of its own is killed, and has no outcome.
         """
-        self._lost = self._in_doubt = True
+        self._lost = self._in_doubt = self._slots.closed = True
         self._ready.clear()
-        for held in list(self._held.values()):
+        for held in self._slots.running:
             if held.ctx is not None and not held.ctx.lease_lost:
                 held.ctx.stop("its worker lost its lease", give_back=held.stoppable, lost=True)
             if held.stoppable:
@@ -217,48 +216,35 @@ class Worker:
         """
         self._ready.clear()
         self._lost, self._in_doubt = False, True
+        self._slots.closed = self._stopping
         self._freed.set()
 
-    def _begin(self, held: Held, work: Coroutine[Any, Any, None]) -> None:
-        self._held[held.claim.token] = held
-        held.begun = self._clock.monotonic()
-        held.work = asyncio.create_task(work)
-        held.work.add_done_callback(partial(self._ended, held))
-
-    def _ended(self, held: Held, work: asyncio.Task[None]) -> None:
-        del self._held[held.claim.token]
+    def _ended(self, held: Held, seconds: float) -> bool:
+        """Note the end of a job; whether it is time to claim, now."""
         if held.sent_back:
             self._sent_back += 1
         else:
             self._sent_back = 0
-            self._prefetch.ran(self._clock.monotonic() - held.begun)
-        if work.cancelled() or work.exception() is not None:
-            self._failed(held, work)
-        if held.ctx is not None:
-            self._overdue += self._executor.when_vacated(held.ctx, self._vacated)
+            self._prefetch.ran(seconds)
+        if held.error is not None:
+            self._failed(held, held.error)
         self._slot_freed()
+        return len(self._ready) == self._low > 0
 
-    def _failed(self, held: Held, work: asyncio.Task[None]) -> None:
+    def _slot_freed(self) -> None:
+        if len(self._ready) <= self._low:
+            self._freed.set()
+
+    def _failed(self, held: Held, error: BaseException) -> None:
         """The job came to no outcome: it was given back, or it is not known what became of it."""
-        error: BaseException | None = None
-        if not work.cancelled():
-            error = work.exception()
-        elif held.ctx is not None and not held.ctx.given_back:
+        if isinstance(error, asyncio.CancelledError):
+            self._in_doubt = True
+            if held.ctx is None or held.ctx.given_back:
+                return
             error = asyncio.CancelledError("a callback cancelled the job that it belongs to")
-        self._in_doubt |= work.cancelled()
-        if error is None or self._executor.ending():
+        if self._executor.ending():
             return
         LOGGER.error("queue %s: the worker failed over a job", self.queue, exc_info=error)
         if not held.is_burial:
             text = f"the worker failed over it: {type(error).__name__}: {error}"
-            burial = Held(held.claim, self._clock.monotonic(), is_burial=True)
-            self._begin(burial, self._processor.bury(held.claim, text))
-
-    def _vacated(self) -> None:
-        self._overdue -= 1
-        self._slot_freed()
-
-    def _slot_freed(self) -> None:
-        self._fill()
-        if len(self._ready) <= self._low:
-            self._freed.set()
+            self._slots.bury(held.claim, text)

@@ -37,13 +37,15 @@ class Clock(TurnedClock):
 
 
 class Bench:
-    """One worker without a server around it, and one job for it."""
+    """One worker without a server around it, and a second task, which waits for the loop."""
 
     def __init__(self, task: Task) -> None:
         self.clock = Clock()
+        self.waited = asyncio.Event()
         self.store = MemoryStore(now_ns=self.clock.now_ns)
         registry = Registry()
         registry.add(task)
+        registry.add(Task(name="waits", handler=self._waits, opts=TaskOpts(queue=Q)))
         lease = self.store.lease(WorkerInfo(queues=(Q,), lease_seconds=30.0))
         lease.beat()
         equipment = Equipment(
@@ -52,7 +54,13 @@ class Bench:
         )  # fmt: skip
         self.worker = Worker(Q, 2, equipment)
         self.executor = equipment.executor
-        self.store.push([prepare(Job.create(task.name, b"", JobOpts(queue=Q)))])
+
+    async def _waits(self, _payload: bytes, _ctx: JobContext) -> None:
+        await asyncio.sleep(0)
+        self.waited.set()
+
+    def push(self, task: str) -> None:
+        self.store.push([prepare(Job.create(task, b"", JobOpts(queue=Q)))])
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
@@ -77,21 +85,27 @@ def _handlers(ran: Counter[str]) -> dict[str, Any]:
     return {"async": awaited, "thread": threaded}
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["in a row", "in its own task"])
 @pytest.mark.parametrize("kind", ["async", "thread"])
 async def test_a_job_that_got_its_slot_as_the_lease_was_lost_begins_when_it_is_held_again(
-    kind: str,
+    kind: str, *, own: bool
 ) -> None:
     ran = Counter[str]()
     bench = Bench(Task(name="one", handler=_handlers(ran)[kind], opts=TaskOpts(queue=Q)))
     worker, lost = bench.worker, asyncio.Event()
 
     def lose() -> None:
-        assert worker.running == 1
+        assert worker.running == own
         worker.lose()
         lost.set()
 
-    bench.clock.then = lose
     async with bench.running():
+        if own:
+            bench.push("waits")
+            await bench.waited.wait()
+            await until(lambda: not bench.store.held)
+        bench.clock.then = lose
+        bench.push("one")
         await lost.wait()
         await until(lambda: worker.running == 0)
         assert not ran
