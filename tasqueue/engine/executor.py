@@ -99,11 +99,11 @@ class Executor:
             if _is_closed(error, mine):
                 raise
             raised = error
-        stopped = isinstance(raised, asyncio.CancelledError)
-        if (stopped or raised is None) and mine is not None and mine.cancelling():
+        if mine is not None and mine.cancelling():
             await _forgiven(mine)
         if raised is None and not ctx.given_back:
             return None
+        stopped = isinstance(raised, asyncio.CancelledError)
         failed_by_us = ctx.lease_lost and not isinstance(raised, JobTimeout | None)
         if ctx.given_back or failed_by_us or (stopped and self.ending()):
             # Whatever the handler made of being stopped: it may have done half of its work.

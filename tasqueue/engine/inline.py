@@ -31,7 +31,9 @@ def in_context(
             run(work.close)
             raise
         except BaseException as error:  # noqa: BLE001 -- thrown into it, whatever it is
-            step: Callable[[], Any] = partial(work.throw, error)
+            # Without this frame, where it did not come from: it would also keep what it holds.
+            came = error.__traceback__ and error.__traceback__.tb_next
+            step: Callable[[], Any] = partial(work.throw, error.with_traceback(came))
         else:
             step = partial(work.send, sent)
         try:

@@ -17,8 +17,6 @@ _APART: Final = 100
 """Jobs that get a task of their own without being tried, after one that waited for something."""
 _TURN: Final = 0.001
 """Seconds after which a row of jobs that wait for nothing lets the loop go on with others."""
-
-
 _REST: Final = 5
 """Turns of the loop that these get: it takes so many to hear an answer and send what follows."""
 
@@ -84,7 +82,7 @@ class Slots:
     def _begin(self, held: Held, work: Coroutine[Any, Any, None]) -> None:
         self._held[held.claim.token] = held
         held.begun = self._clock.monotonic()
-        held.work = asyncio.create_task(work, context=self._context.copy())
+        held.work = self._task(work)
         held.work.add_done_callback(partial(self._over, held))
 
     def _over(self, held: Held, work: asyncio.Task[None]) -> None:
@@ -92,11 +90,16 @@ class Slots:
         self._ended(held, self._clock.monotonic())
         self.fill()
 
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that begins in the next turn of the loop, whatever the loop's factory makes."""
+        loop = asyncio.get_running_loop()
+        return asyncio.Task(work, loop=loop, context=self._context.copy())
+
     # -- in a row --------------------------------------------------------------------------------
 
     def _begin_row(self) -> None:
         if self._row is None:
-            self._row = asyncio.create_task(self._work(), context=self._context.copy())
+            self._row = self._task(self._work())
             self._row.add_done_callback(self._row_over)
 
     async def _work(self) -> None:
@@ -137,9 +140,13 @@ class Slots:
         self.fill()
 
     def _row_over(self, row: asyncio.Task[None]) -> None:
-        if row is self._row:
-            self._row = None
-            self.fill()
+        if row is not self._row:
+            return
+        self._row = None
+        for held in self.running:
+            if held.work is row:  # an interrupt (KeyboardInterrupt, SystemExit) broke both off
+                self._over(held, row)
+        self.fill()
 
     # -- the end ---------------------------------------------------------------------------------
 

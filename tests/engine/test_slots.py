@@ -3,13 +3,16 @@
 import asyncio
 from contextvars import ContextVar
 from functools import partial
+from typing import NoReturn
 
 import pytest
 
 from tasqueue import JobContext, current_job
+from tasqueue.engine import journal
 from tests.engine.rig import Rig, until
 
 _VAR: ContextVar[str] = ContextVar("var", default="")
+_EAGER = getattr(asyncio, "eager_task_factory", None)
 SLOTS = 16
 
 
@@ -112,3 +115,94 @@ async def test_a_job_that_cancels_its_own_task_harms_no_other(ends: str) -> None
         for job in bad:
             await until(partial(rig.is_, "successful" if ends == "returns" else "failed", job))
     assert {rig.runs[job] for job in good} == {1}
+
+
+async def test_a_job_that_cancels_its_own_task_and_raises_is_tried_again() -> None:
+    """Its result waits for more to send with it: a burial, which does not, would overtake it."""
+    rig = Rig()
+
+    async def cancels(_payload: bytes, ctx: JobContext) -> None:
+        rig.runs[ctx.id] += 1
+        mine = asyncio.current_task()
+        assert mine is not None
+        if rig.runs[ctx.id] == 1:
+            mine.cancel()
+            raise ValueError
+
+    rig.add("cancels", cancels, concurrency=SLOTS)
+    bad = await rig.send("cancels", max_retries=1)
+    good = [await rig.send("gated") for _ in range(3 * SLOTS)]
+    async with rig.running():
+        await until(lambda: rig.runs[bad])
+        rig.gate.set()
+        await rig.ended(bad, *good)
+
+
+async def test_what_a_job_waits_for_and_fails_with_shows_frames_of_the_handler_alone() -> None:
+    rig, found = Rig(), list[str]()
+
+    async def waits(_payload: bytes, _ctx: JobContext) -> None:
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        loop.call_soon(answer.set_exception, ValueError())
+        try:
+            await answer
+        except ValueError as error:
+            found.extend(_functions(error))
+
+    rig.add("waits", waits)
+    job = await rig.send("waits")
+    async with rig.running():
+        await rig.ended(job)
+    assert found == ["waits"]
+
+
+def _functions(error: BaseException) -> list[str]:
+    frame, names = error.__traceback__, list[str]()
+    while frame is not None:
+        names.append(frame.tb_frame.f_code.co_name)
+        frame = frame.tb_next
+    return names
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_that_meets_the_engine_in_a_row_leaves_no_job_that_runs_for_ever(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_ctx: JobContext) -> NoReturn:
+        monkeypatch.undo()
+        raise error
+
+    async def start() -> tuple[Rig, asyncio.Task[None]]:
+        rig = Rig()
+        for job_id in ("met", "next"):
+            await rig.send("quick", job_id)
+        return rig, asyncio.create_task(rig.server.start())
+
+    async def end(rig: Rig, work: asyncio.Task[None]) -> None:
+        await rig.ended("next")
+        await rig.server.stop()
+        await work
+
+    monkeypatch.setattr(journal, "started", interrupted)
+    with asyncio.Runner() as runner:
+        rig, work = runner.run(start())
+        with pytest.raises(error):
+            runner.run(end(rig, work))
+        runner.run(end(rig, work))
+    assert rig.server.leftover == (0, 0)
+
+
+@pytest.mark.skipif(_EAGER is None, reason="tasks do not begin at once before Python 3.12")
+async def test_jobs_run_also_where_a_task_begins_as_soon_as_it_is_made() -> None:
+    rig = Rig()
+    jobs = [await rig.send("quick") for _ in range(SLOTS)]
+    jobs += [await rig.send("gated") for _ in range(SLOTS)]
+    rig.gate.set()
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(_EAGER)
+    try:
+        async with rig.running():
+            await rig.ended(*jobs)
+    finally:
+        loop.set_task_factory(None)
