@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tasqueue.core import lifecycle
+from tasqueue.core.digest import sha1
 from tasqueue.core.errors import BackendError, BackendRejected, BackendUnavailable, EncodeError
 from tasqueue.core.job import JobStatus
 from tasqueue.core.lifecycle import TURN, Decision, Finish, recorded
@@ -39,7 +39,7 @@ def settlement(
         claim.token,
         message.meta.id,
         encode_record(decision.record),
-        once=_sha1(claim.body) if _may_have_copies(message.job) else "",
+        once=sha1(claim.body) if _may_have_copies(message.job) else "",
         result=decision.result,
         dead=claim.convicted,
         closes=lifecycle.closes(message.job),
@@ -60,10 +60,6 @@ def settlement(
 def _may_have_copies(job: Job) -> bool:
     """Whether this message was, or may have been, in a scheduled set, where copies come from."""
     return job.opts.eta_ns is not None or TURN in job.ext
-
-
-def _sha1(body: bytes) -> str:
-    return hashlib.sha1(body, usedforsecurity=False).hexdigest()
 
 
 class Begun(NamedTuple):
@@ -205,7 +201,7 @@ def _processing(begun: Begun) -> Mark | None:
     record = recorded(begun.message, JobStatus.PROCESSING, begun.now_ns)
     job, claim = begun.message.job, begun.claim
     copies = _may_have_copies(job) or lifecycle.closes(job)
-    once = _sha1(claim.body) if copies else ""
+    once = sha1(claim.body) if copies else ""
     try:
         return Mark(claim.token, record.meta.id, encode_record(record), once)
     except EncodeError:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from itertools import count
 from typing import Any, Final
 from uuid import uuid4
 
+from tasqueue.core.digest import sha1
 from tasqueue.core.errors import BackendUnavailable, Unsupported
 from tasqueue.core.ports import (
     Broker,
@@ -271,7 +271,7 @@ class PlainLease(_Upkeep):
         """Keep bytes that are no message under a name of the results."""
         delivery = self._held[queue].get(token)
         if delivery is not None:
-            name = DEAD + hashlib.sha1(delivery.body, usedforsecurity=False).hexdigest()
+            name = DEAD + sha1(delivery.body)
             await self._results.set(name, f"{queue}: {reason}\n".encode() + delivery.body)
             await self.drop(queue, (token,))
 

@@ -6,12 +6,12 @@ So the asyncio `Server` and the blocking `.delay()` share every line but the soc
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasqueue.core.chain import Chain, ChainMessage, ChainMeta, Walk
+from tasqueue.core.digest import sha1
 from tasqueue.core.durability import ACK
 from tasqueue.core.errors import (
     BackendError,
@@ -187,7 +187,7 @@ def enqueue_if_absent(job: Job, clock: Clock = SYSTEM) -> Plan[str]:
         # A call that is known, while nothing has changed, was that of an earlier job of the ID.
         seen = record
         text = f"{prepared.job_id}:{turn}:".encode("utf-8", "surrogateescape") + (record or b"")
-        call = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        call = sha1(text)
         pushed = yield from submit((prepared._replace(call=call),))
         if pushed == [True]:
             break

@@ -12,6 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from tasqueue.core import lifecycle
+from tasqueue.core.digest import sha1
 from tasqueue.core.durability import ACK
 from tasqueue.core.job import Job, JobMessage, JobOpts, JobStatus
 from tasqueue.core.limits import MAX_MESSAGE, check_job, check_size
@@ -106,5 +107,5 @@ def _form(task: str, opts: JobOpts) -> Form:
 def _call(opts: JobOpts, job_id: str) -> str:
     """The call's token; with a durability, a repeat of it is known by the job's ID."""
     if opts.durability != ACK:
-        return hashlib.sha1(job_id.encode("utf-8", "surrogateescape")).hexdigest()  # noqa: S324 -- a name
+        return sha1(job_id.encode("utf-8", "surrogateescape"))
     return uuid4().hex if opts.id else ""

@@ -6,11 +6,12 @@ the promotion of a replica. Each script alone is for servers, and users, that ma
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
+
+from tasqueue.core.digest import sha1
 
 NAMES: Final = (
     "beat", "bury", "claim", "enqueue", "finish", "group_add", "group_open", "group_sweep", "mark",
@@ -46,9 +47,7 @@ def assemble(shared: str, body: str, *, filling: bool = False, function: str = "
     """Join a script with what all scripts share."""
     flags = "#!lua" if filling else f"#!lua flags={_FLAG}"
     source = f"{flags}\n{shared}\n{body}"
-    # SHA-1 is the server's name for a script, no protection.
-    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(source, sha, function)
+    return Script(source, sha1(source.encode()), function)
 
 
 @cache
@@ -61,8 +60,7 @@ def script(name: str) -> Script:
 def library_name() -> str:
     """The library's name, which ends in the hash of its text: versions run side by side."""
     text = "\n".join([_shared(), *[_entry(name, name) for name in NAMES]])
-    digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return f"{_GENERATION}_{digest[:10]}"
+    return f"{_GENERATION}_{sha1(text.encode())[:10]}"
 
 
 @cache

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from tasqueue.core.digest import sha1
 from tasqueue.core.ports import JOB_KEY, Answer, Lease, Mark, Push, Results, Settlement, TellEnd
 from tasqueue.engine.pair.step import Pair, follow
 
@@ -106,4 +106,4 @@ def _once(one: Settlement, body: bytes) -> str:
     """The name by which a message is decided once: callbacks may come twice after an outage."""
     if one.once or not one.closes:
         return one.once
-    return hashlib.sha1(body, usedforsecurity=False).hexdigest()
+    return sha1(body)

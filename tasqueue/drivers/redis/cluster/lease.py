@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Sequence
 from typing import Final
 
+from tasqueue.core.digest import sha1
 from tasqueue.core.ports import Answer, Mark, Settlement
 from tasqueue.drivers.redis.cluster import settlement
 from tasqueue.drivers.redis.cluster.request import Parcel, cluster_keys, put_calls
@@ -67,4 +67,4 @@ def _carry(keys: QueueKeys) -> Steps[Promoted]:
 
 
 def _token(raw: bytes) -> str:
-    return "due:" + hashlib.sha1(raw, usedforsecurity=False).hexdigest()
+    return "due:" + sha1(raw)

@@ -9,10 +9,10 @@ still for a quarter of an hour after another worker ended the job, release its c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from tasqueue.core.digest import sha1
 from tasqueue.core.errors import BackendError, DecodeError, WrongType
 from tasqueue.core.job import FINAL_STATUSES
 from tasqueue.core.ports import JOB_KEY, Answer, Mark, Push, Settlement
@@ -36,7 +36,7 @@ class _Job:
         self.pushes: Sequence[Push] = one.pushes
         if one.again is not None:
             self.pushes = (one.again._replace(record=one.record),)
-        name = hashlib.sha1(raw or b"", usedforsecurity=False).hexdigest()
+        name = sha1(raw or b"")
         # The next run may come to another end: what one end released is not the other's.
         end = f"{name}:{one.listing or 'again'}"
         self.parcels = [parcel(push, f"{end}:{i}") for i, push in enumerate(self.pushes)]
