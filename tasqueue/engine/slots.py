@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
@@ -26,7 +27,8 @@ class Slots:
 
     Jobs that end without waiting for anything run in one task, one after the other, each in a
     context of its own: a task costs more than such a job. The first one that waits keeps that task
-    for itself, and the next hundred get theirs before they begin.
+    for itself, and the next hundred get theirs before they begin. One that ends and leaves somebody
+    who refers to the task was the last in it: who cancels that later means none of the others.
     """
 
     def __init__(
@@ -105,16 +107,20 @@ class Slots:
     async def _work(self) -> None:
         row, now = self._row, self._clock.monotonic()
         until = now + _TURN
+        references = sys.getrefcount(row)
         while row is not None and not row.cancelling() and (held := self._next()) is not None:
             held.begun, held.work = now, row
             if not await self._has_ended(held, row):
                 return
+            held.work = None
             now = self._clock.monotonic()
             if self._ended(held, now) or now > until:
                 for _ in range(_REST):
                     await self._clock.sleep(0)
                 now = self._clock.monotonic()
                 until = now + _TURN
+            if sys.getrefcount(row) != references:
+                return  # somebody kept it, and may cancel it
 
     async def _has_ended(self, held: Held, row: asyncio.Task[None]) -> bool:
         """Run a job in the row; False if it has waited, and so has ended with a task of its own."""

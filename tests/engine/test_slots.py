@@ -17,13 +17,13 @@ SLOTS = 16
 
 
 async def test_jobs_that_wait_for_nothing_share_a_task_and_no_context() -> None:
-    rig, tasks, found = Rig(), set[object](), list[str]()
+    rig, tasks, found = Rig(), set[str](), list[str]()
 
     async def plain(_payload: bytes, ctx: JobContext) -> None:
         assert current_job() is ctx
         found.append(_VAR.get())
         _VAR.set(ctx.id)
-        tasks.add(asyncio.current_task())
+        tasks.add(_mine().get_name())
 
     rig.add("plain", plain, concurrency=SLOTS)
     jobs = [await rig.send("plain") for _ in range(SLOTS)]
@@ -31,6 +31,12 @@ async def test_jobs_that_wait_for_nothing_share_a_task_and_no_context() -> None:
         await rig.ended(*jobs)
     assert len(tasks) == 1
     assert found == [""] * SLOTS
+
+
+def _mine() -> "asyncio.Task[object]":
+    mine = asyncio.current_task()
+    assert mine is not None
+    return mine
 
 
 async def test_a_job_that_waits_has_a_task_and_a_context_to_itself() -> None:
@@ -91,8 +97,7 @@ async def test_a_job_that_cancels_its_own_task_harms_no_other(ends: str) -> None
     rig = Rig()
 
     async def cancels(_payload: bytes, _ctx: JobContext) -> None:
-        mine = asyncio.current_task()
-        assert mine is not None
+        mine = _mine()
         mine.cancel()
         if ends == "raises":
             raise asyncio.CancelledError
@@ -117,16 +122,36 @@ async def test_a_job_that_cancels_its_own_task_harms_no_other(ends: str) -> None
     assert {rig.runs[job] for job in good} == {1}
 
 
+async def test_a_job_that_keeps_its_task_cannot_cancel_another_with_it_later() -> None:
+    rig, kept, late = Rig(), list[asyncio.Task[object]](), asyncio.Event()
+
+    async def keeps(_payload: bytes, _ctx: JobContext) -> None:
+        kept.append(_mine())
+
+    async def waits(_payload: bytes, _ctx: JobContext) -> None:
+        late.set()
+        await rig.gate.wait()
+
+    rig.add("keeps", keeps, concurrency=SLOTS)
+    rig.add("waits", waits)
+    keeping, waiting = await rig.send("keeps"), await rig.send("waits")
+    async with rig.running():
+        await rig.ended(keeping)
+        await late.wait()
+        kept[0].cancel()
+        await asyncio.sleep(0)
+        rig.gate.set()
+        await rig.ended(waiting)
+
+
 async def test_a_job_that_cancels_its_own_task_and_raises_is_tried_again() -> None:
     """Its result waits for more to send with it: a burial, which does not, would overtake it."""
     rig = Rig()
 
     async def cancels(_payload: bytes, ctx: JobContext) -> None:
         rig.runs[ctx.id] += 1
-        mine = asyncio.current_task()
-        assert mine is not None
         if rig.runs[ctx.id] == 1:
-            mine.cancel()
+            _mine().cancel()
             raise ValueError
 
     rig.add("cancels", cancels, concurrency=SLOTS)
