@@ -148,5 +148,5 @@ def current_job() -> JobContext:
 
 
 def enter(ctx: JobContext) -> None:
-    """Make a context the current one of this asyncio task."""
+    """Make a context the current one, for what runs in this `contextvars` context."""
     _CURRENT.set(ctx)

@@ -18,8 +18,9 @@ _APART: Final = 100
 """Jobs that get a task of their own without being tried, after one that waited for something."""
 _TURN: Final = 0.001
 """Seconds after which a row of jobs that wait for nothing lets the loop go on with others."""
-_REST: Final = 5
-"""Turns of the loop that these get: it takes so many to hear an answer and send what follows."""
+_REST: Final = 3
+"""Turns of the loop that these get, and two more until the next row begins: it takes five to hear
+an answer and send what follows."""
 
 
 class Slots:
@@ -112,13 +113,11 @@ class Slots:
             held.begun, held.work = now, row
             if not await self._has_ended(held, row):
                 return
-            held.work = None
             now = self._clock.monotonic()
             if self._ended(held, now) or now > until:
                 for _ in range(_REST):
                     await self._clock.sleep(0)
-                now = self._clock.monotonic()
-                until = now + _TURN
+                return
             if sys.getrefcount(row) != references:
                 return  # somebody kept it, and may cancel it
 
@@ -163,6 +162,7 @@ class Slots:
 
     def _ended(self, held: Held, now: float) -> bool:
         del self._held[held.claim.token]
+        held.work = None
         if held.ctx is not None:
             self._overdue += self._executor.when_vacated(held.ctx, self._vacated)
         return self._tell(held, now - held.begun)

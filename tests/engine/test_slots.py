@@ -91,6 +91,21 @@ async def test_a_long_row_lets_the_loop_go_on_with_others() -> None:
     assert sorted(set(counted)) == counted
 
 
+async def test_what_a_job_wants_done_when_its_task_ends_is_done_though_more_jobs_come() -> None:
+    rig, done, counted = Rig(), list[object](), list[int]()
+
+    async def plain(_payload: bytes, _ctx: JobContext) -> None:
+        counted.append(len(done))
+        _mine().add_done_callback(done.append)
+        rig.clock.turn(0.01)
+
+    rig.add("plain", plain, concurrency=SLOTS)
+    jobs = [await rig.send("plain") for _ in range(SLOTS)]
+    async with rig.running():
+        await rig.ended(*jobs)
+    assert counted == list(range(SLOTS))
+
+
 @pytest.mark.parametrize("ends", ["returns", "raises", "again"])
 async def test_a_job_that_cancels_its_own_task_harms_no_other(ends: str) -> None:
     """Also where that would arrive only later: at what the task waits for next."""
