@@ -148,11 +148,14 @@ class Site:
         env: dict[str, str] | None = None,
         **flags: object,
     ) -> list[Hand]:
-        """Start workers; ``fail`` is a failpoint, which one of them will die at."""
+        """Start workers; ``fail`` is a failpoint, which one of them will die at.
+
+        One that a job kills as it comes up is no news here; one that ends by itself is.
+        """
         made = [self._hire(url or self.url, fail, env or {}, flags) for _ in range(count)]
         for hand in made:
             until(hand.up_or_gone, "a worker")
-            assert hand.process.poll() in {None, EXIT}, hand.log[-3000:]
+            assert hand.process.poll() in {None, EXIT, -signal.SIGKILL}, hand.log[-3000:]
         return made
 
     def _hire(self, url: str, fail: str, env: dict[str, str], flags: dict[str, object]) -> Hand:
