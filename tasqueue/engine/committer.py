@@ -29,7 +29,7 @@ _ENOUGH: Final = 100
 """Settlements for which a batch waits. Twice as many are sent where they are there: else a worker
 that runs jobs faster than one such call after the other is answered would fall behind."""
 _TURNS: Final = 16
-"""Turns of the loop for which a batch waits; where jobs last longer they pass within 0.3 ms."""
+"""Turns of the loop for which a batch waits; while jobs wait for something these pass in 0.3 ms."""
 _PATIENCE: Final = 0.2
 """Seconds between tries while the store is out of reach, or a key has the wrong type."""
 
