@@ -26,9 +26,9 @@ from tasqueue.engine.registry import Registry, Task
 
 T = TypeVar("T")
 
-_LONGEST_TURN: Final = 8
+LONGEST_TURN: Final = 8
 """Seconds that a job of an unknown task stays away at most."""
-_PATIENT_TURNS: Final = 8
+PATIENT_TURNS: Final = 8
 """Turns of an unknown task's job before its wait doubles: its own workers win some of each."""
 TURNS: Final = "n"
 """Key in ``Job.ext``: how often a job of an unknown task was sent back."""
@@ -67,8 +67,8 @@ class Held:
     """Whether cancelling it ends it: nothing of it has begun, or its handler runs on the loop."""
     error: BaseException | None = None
     """What the work on it raised: then it came to no outcome."""
-    sent_back: bool = False
-    """Whether it went back for another program, which knows its task."""
+    sent_back: int = 0
+    """How often it went back for another program, which knows its task."""
 
     def cancel(self) -> None:
         """Cancel the task that works on it."""
@@ -172,8 +172,8 @@ class Processor:
         message.job.ext[TURNS] = turns + 1
         # A little less by chance: the waits of both programs have a beat, and we could always win.
         share = random.uniform(0.6, 1)  # noqa: S311 -- it guards nothing
-        seconds = share * min(_LONGEST_TURN, 2 ** min(turns // _PATIENT_TURNS, 5))
-        held.sent_back = True
+        seconds = share * min(LONGEST_TURN, 2 ** min(turns // PATIENT_TURNS, 5))
+        held.sent_back = turns + 1
         self._decide(claim, message, Postponed(int(seconds * NS_PER_S)), ttl_ms=0)
 
     def _decide(self, claim: Claim, message: JobMessage, outcome: Outcome, *, ttl_ms: int) -> None:

@@ -13,11 +13,19 @@ from tasqueue.engine.committer import Committer
 from tasqueue.engine.context import LOGGER
 from tasqueue.engine.patience import OUTAGE, Refusals
 from tasqueue.engine.prefetch import LATEST, Prefetch
-from tasqueue.engine.processor import Equipment, Held, Processor
+from tasqueue.engine.processor import (
+    LONGEST_TURN,
+    PATIENT_TURNS,
+    Equipment,
+    Held,
+    Processor,
+)
 from tasqueue.engine.slots import Slots
 
 COURTESY: Final = 0.25
 """Seconds without a claim when all was for another program: that takes one message at a time."""
+_SLACK: Final = 2
+"""Seconds after its time until a job has certainly been promoted."""
 _TURNS: Final = 3
 """Turns of the loop from a job's beginning until its end is sent, if it waits for nothing: it runs,
 the committer puts the call together, the connection sends it."""
@@ -55,6 +63,8 @@ class Worker:
         self._adopted_at = shared.clock.monotonic()
         self._lease_seconds = shared.lease_seconds
         self._sent_back = 0
+        self._courteous_until = 0.0
+        self._stood_back = False
         self._in_doubt = False
         self._refusals = Refusals()
         self._lost = False
@@ -76,10 +86,11 @@ class Worker:
                 if wanted < 1:
                     await self._rest()
                     continue
-                if self._sent_back >= self._size:
-                    self._sent_back = 0
+                if self._is_courteous() and not self._stood_back:
+                    self._sent_back, self._stood_back = 0, True
                     await self._clock.sleep(COURTESY)
                     continue  # it may be time to stop
+                self._stood_back = False
                 await self._take(wanted)
             except BackendError as error:
                 self._refusals.note(f"queue {self.queue}", error)
@@ -119,6 +130,16 @@ class Worker:
             return 0
         return free + ahead - waiting - max(0, self.committer.backlog - ahead)
 
+    def _is_courteous(self) -> bool:
+        """Whether the other program should get a turn: all jobs were its own, or one of them often.
+
+        The server gives a job to whoever has waited longest: a lone one that comes back was ours
+        each time, since we wait for 2 s and Go for 1. So for as long as it may come back we wait
+        for a moment only, and leave as much time to others.
+        """
+        lone = self._clock.monotonic() < self._courteous_until
+        return lone or self._sent_back >= self._size
+
     async def _rest(self) -> None:
         """Wait for room, but not longer than claimed jobs may wait, and not after `stop`."""
         if self._stopping:
@@ -145,10 +166,14 @@ class Worker:
     async def _take(self, wanted: int) -> None:
         """Claim, while the last of those claimed before begin; on, if there is more in the queue.
 
-        Should these find no free slot while the claim waits for a job, it is made to return.
+        Should these find no free slot while the claim waits for a job, it is made to return; so is
+        one that should not wait for long.
         """
-        loop = asyncio.get_running_loop()
-        late = loop.call_later(LATEST, self._hurry) if self._ready else None
+        loop, late = asyncio.get_running_loop(), None
+        if self._ready:
+            late = loop.call_later(LATEST, self._hurry)
+        elif self._is_courteous():
+            late = loop.call_later(COURTESY, self._hurry)
         try:
             claims = await self._claim(wanted)
         finally:
@@ -159,7 +184,7 @@ class Worker:
         self._low = self._prefetch.ahead // 2 if len(claims) == wanted > 1 else 0
 
     def _hurry(self) -> None:
-        if self._ready:
+        if self._ready or self._is_courteous():
             self._hurrying = asyncio.create_task(self._wake())
 
     async def _wake(self) -> None:
@@ -223,6 +248,8 @@ class Worker:
         """Note the end of a job; whether it is time to claim, now."""
         if held.sent_back:
             self._sent_back += 1
+            if held.sent_back > PATIENT_TURNS:
+                self._courteous_until = self._clock.monotonic() + LONGEST_TURN + _SLACK
         else:
             self._sent_back = 0
             self._prefetch.ran(seconds)

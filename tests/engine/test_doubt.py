@@ -14,6 +14,7 @@ from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
 from tasqueue.core.job import JobStatus
 from tasqueue.core.ports import Answer, Push
 from tasqueue.core.wire import encode_job
+from tasqueue.engine.processor import PATIENT_TURNS, TURNS
 from tasqueue.engine.registry import Task
 from tasqueue.engine.worker import COURTESY
 from tasqueue.results import MemoryResults
@@ -353,6 +354,22 @@ async def test_a_worker_that_only_meets_jobs_of_another_program_lets_that_one_cl
         waiting = [message.id for message in await rig.server.get_pending(Q)]
         go_on.set()
     assert 10 < len(waiting) < len(names)
+
+
+async def test_a_worker_that_takes_one_job_of_another_program_often_does_not_wait_for_it_for_long(
+    rig: Rig,
+) -> None:
+    """Who has waited longest gets it, and a Go worker never waits for more than a second."""
+    other = Server(ServerOpts(broker=MemoryBroker(rig.memory), results=MemoryResults(rig.memory)))
+    await other.register_task("theirs", rig._quick, TaskOpts(queue=Q))
+    job = Job.create("theirs", b"", JobOpts(id="lone", queue=Q))
+    job.ext[TURNS] = PATIENT_TURNS
+    await rig.server.enqueue(job)
+    async with rig.running():
+        await until(lambda: rig.store.calls["wake"])
+        claims = rig.store.calls["claim"]
+        await until(lambda: rig.store.calls["claim"] > claims)
+    assert await rig.status("lone") == "queued"
 
 
 @pytest.mark.parametrize("call", ["claim", "rescue", "unpark", "promote"])
