@@ -16,7 +16,8 @@ def in_context(
     """Run a coroutine to its end; call back once, when it waits for something for the first time.
 
     A task of its own would give it a context too, and costs a short coroutine more than all its
-    work does: it is created, scheduled, called back. This one is asked for only when it must wait.
+    work does: it is created, scheduled, called back. Here the task that awaits it does for it; that
+    it has begun to wait is when its caller should leave this task to it.
     """
     run = context.run
     try:
