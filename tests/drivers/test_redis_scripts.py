@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ResponseError
 
 from tasqueue.core.blame import Blame
 from tasqueue.core.errors import BackendRejected, BackendUnavailable, WrongType
@@ -410,3 +411,55 @@ def test_a_job_that_releases_others_counts_in_a_call_as_all_of_them(children: li
         assert jobs == 1 or jobs + sum(part) <= MAX_ITEMS
         sent += jobs
     assert sent == len(ends)
+
+
+def test_a_claim_of_a_job_that_is_as_most_are_asks_no_more_than_it_must(
+    driver: BlockingDriver, redis_client: Any
+) -> None:
+    register(driver)
+    for list_, rest in ((LANDING, 0), (Q, 0), (Q, 1)):
+        redis_client.delete(HELD, Q)
+        redis_client.lpush(list_, *["job"] * (1 + rest))
+        redis_client.config_resetstat()
+        assert do(driver, claim(100 if rest == 0 else 1))[2::2] == [b"job"]
+        calls = redis_client.info("commandstats")
+        asked = {name: calls[name]["calls"] for name in calls if "config" not in name}
+        assert "cmdstat_type" not in asked, "what is read anyway says its type"
+        assert sum(asked.values()) <= 1 + 8, asked
+
+
+@pytest.mark.parametrize("value", [{"a": "hash"}, "no number", str(2**63 - 1)])
+@pytest.mark.parametrize("key", [Q, LANDING, HELD, K.beats, K.sequence, K.suspects, K.convicts])
+def test_a_claim_of_plain_jobs_is_refused_before_it_writes(
+    key: str, value: Any, driver: BlockingDriver, redis_client: Any
+) -> None:
+    register(driver)
+    redis_client.lpush(Q, "waiting")
+    redis_client.lpush(LANDING, "landed")
+    redis_client.delete(key)
+    if isinstance(value, str):
+        redis_client.set(key, value)
+    elif key in {HELD, K.beats}:
+        redis_client.rpush(key, "a list")
+    else:
+        redis_client.hset(key, mapping=value)
+    before = snapshot(redis_client)
+    with pytest.raises(BackendRejected):
+        do(driver, claim())
+    assert snapshot(redis_client) == before
+
+
+def test_a_user_without_a_right_is_not_told_of_a_wrong_type(
+    driver: BlockingDriver, redis_client: Any
+) -> None:
+    register(driver)
+    known = script("claim")
+    redis_client.execute_command("ACL", "SETUSER", "x", "on", ">pw", "~*", "+@all", "-lrange")
+    try:
+        with redis_client.client() as theirs:
+            theirs.execute_command("AUTH", "x", "pw")
+            for how in (("EVAL", known.source), ("FCALL", known.function)):
+                with pytest.raises(ResponseError, match="no permissions to run"):
+                    theirs.execute_command(*how, *claim().args[2:])
+    finally:
+        redis_client.acl_deluser("x")

@@ -15,12 +15,14 @@ from tasqueue.drivers.redis.script import Script, assemble
 from tests.stateful.group_mutants import GROUPS
 
 LUA: Final[dict[str, tuple[str, str, str]]] = {
-    "claim copies": ("claim", "drop_oldest(Q, #found - landed)", ""),
-    "claim copies what landed": ("claim", "drop_oldest(ld, landed)", ""),
+    "claim copies": ("claim", "drop_oldest(Q, #waited, queue_ends)", ""),
+    "claim copies what landed": ("claim", "drop_oldest(ld, landed, landing_ends)", ""),
     "trim takes one too many": ("", "0, -(n + 1))", "0, -(n + 2))"),
+    "a list is taken whole too soon": ("", "if n < last then", "if n <= last then"),
+    "a list that was taken whole stays": ("", "then redis.call('DEL', list)", "then"),
     "tokens repeat": ("claim", "seq + i) .. ':' .. nonce", "seq + i) .. ':0'"),
-    "a fenced worker may claim": ("claim", "redis.call('HEXISTS', hb, wid) == 0", "false"),
-    "a fenced claim keeps what landed": ("claim", "  redis.call('DEL', ld)\n", ""),
+    "a fenced worker may claim": ("claim", "if known == 0 then", "if false then"),
+    "a fenced claim keeps what landed": ("claim", "    redis.call('DEL', ld)\n", ""),
     "finish without a token": ("finish", "if not raw then", "if false then"),
     "finish takes a token twice": ("finish", "not gone[token] and held[at]", "held[at]"),
     "finish says applied to a zombie": (
@@ -78,10 +80,10 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "everybody drains for a suspect": ("claim", "drains == wid and not tired then", "true then"),
     "a drainer is never relieved": ("claim", "(tired and drains ~= wid)", "false"),
     "a drainer never rests": ("claim", "drains == wid and not tired", "drains == wid"),
-    "a suspect that is taken keeps its drainer": ("claim", "    redis.call('DEL', sg)\n", ""),
-    "a suspect is claimed and stays": ("claim", "    drop_oldest(su, 1)\n", ""),
+    "a suspect that is taken keeps its drainer": ("claim", "      redis.call('DEL', sg)\n", ""),
+    "a suspect is claimed and stays": ("claim", "      drop_oldest(su, 1)\n", ""),
     "a convicted job runs again": ("claim", "hold('c', convicted)", "hold('', convicted)"),
-    "a convicted job is claimed and stays": ("claim", "  drop_oldest(cv, #convicted)\n", ""),
+    "a convicted job is claimed and stays": ("claim", "    drop_oldest(cv, #convicted)\n", ""),
     "a drained claim keeps what landed": (
         "claim", "tired then return unland({'drain'})", "tired then return {'drain'}",
     ),

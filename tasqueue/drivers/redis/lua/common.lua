@@ -39,24 +39,32 @@ local function push(queue, due, id, record, raw)
   end
 end
 
--- The messages at the old (right) end of a LIST, oldest first. Steps of 1, 2, 4 … 16 keep the
--- overshoot of the byte budget small; the first message comes whatever its size.
+-- The messages at the old (right) end of a LIST, oldest first; their bytes; and whether there are
+-- no more. Steps that end at 3, 7, 15 … and grow to 16 keep the overshoot of the byte budget small;
+-- the first message comes whatever its size, and alone if it fills the budget.
 local function oldest(list, max, budget)
-  local found, size, step = {}, 0, 1
-  while #found < max and size < budget do
-    local part = redis.call('LRANGE', list, -math.min(#found + step, max), -#found - 1)
-    if #part == 0 then break end
-    for i = #part, 1, -1 do
-      found[#found + 1] = part[i]
-      size = size + #part[i]
+  local found, n, size = {}, 0, 0
+  while n < max and size < budget do
+    local last = math.min(n == 0 and 3 or 2 * n + 1, n + 16, max)
+    local part = redis.pcall('LRANGE', list, -last, -n - 1)
+    if part.err then
+      error(string.find(part.err, '^WRONGTYPE') and bad('a list of the queue') or part)
     end
-    step = math.min(2 * step, 16)
+    for i = #part, 1, -1 do
+      n = n + 1
+      found[n] = part[i]
+      size = size + #part[i]
+      if n == 1 and size >= budget then return found, size, false end
+    end
+    if n < last then return found, size, true end
   end
-  return found, size
+  return found, size, false
 end
 
-local function drop_oldest(list, n)
-  if n > 0 then redis.call('LTRIM', list, 0, -(n + 1)) end
+-- What took a LIST whole says so: to delete it costs less.
+local function drop_oldest(list, n, whole)
+  if n == 0 then return end
+  if whole then redis.call('DEL', list) else redis.call('LTRIM', list, 0, -(n + 1)) end
 end
 
 -- A token says how its job was claimed: 's…' as a suspect, 'c…' convicted, otherwise plainly. The
