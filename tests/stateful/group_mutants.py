@@ -13,13 +13,13 @@ GROUPS: Final[dict[str, tuple[str, str, str]]] = {
         "", "if redis.call('SCARD', g .. ':p') > 0 then return end", "",
     ),
     "a group takes a member twice": (
-        "", "if redis.call('SISMEMBER', g .. ':p', name) == 0 then return 0 end", "",
+        "", "was_open[at] == 1 and not seen[name]", "not seen[name]",
     ),
     "a group forgets who failed": (
-        "", "if failed then redis.call('SADD', g .. ':f', name) end", "",
+        "", "if #failed > 0 then redis.call('SADD', g .. ':f', unpack(failed)) end", "",
     ),
     "a group loses what was saved": (
-        "", "if saved then redis.call('HSET', g .. ':r', name, saved) end", "",
+        "", "if #saved > 0 then redis.call('HSET', g .. ':r', unpack(saved)) end", "",
     ),
     "a chain in a group ends with any link": (
         "", "if not failed and string.match(name, '[^>]*$') ~= id then return end", "",
@@ -45,7 +45,7 @@ GROUPS: Final[dict[str, tuple[str, str, str]]] = {
         "", "redis.call('HSET', g, 'sealed', 1, 'fired', 1)", "",
     ),
     "a failed group tells nobody around it": (
-        "", "if has[4] then member(has[4], has[5], id, true) end", "",
+        "", "    take(has[4], ended)\n", "",
     ),
     "a failed group leaves its callback waiting": (
         "", "if failed then fail_callback(g) end", "",

@@ -26,15 +26,18 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
     "finish without a token": ("finish", "if not raw then", "if false then"),
     "finish takes a token twice": ("finish", "not gone[token] and held[at]", "held[at]"),
     "finish says applied to a zombie": (
-        "finish", "redis.call('HEXISTS', hb, wid) == 1 and 2 or 0", "1",
+        "finish", "registered == 1 and 2 or registered == 0 and 0 or -1", "1",
     ),
-    "finish ignores copies": ("finish", "elseif decided(once) then", "elseif false then"),
-    "finish forgets the once-key": ("finish", "    decide(once)\n", ""),
+    "finish ignores copies": ("finish", "marked[once] or decided(once)", "marked[once]"),
+    "finish ignores copies in its own batch": (
+        "finish", "marked[once] or decided(once)", "decided(once)",
+    ),
+    "finish forgets the once-key": ("finish", "do decide(once) end", "do local _ = once end"),
     "finish loses dead bytes": ("finish", "redis.call('ZADD', dl, now, raw)", ""),
     "finish keeps the token": (
         "finish", "redis.call('HDEL', inflight, unpack(ended))", "local _ = ended",
     ),
-    "finish lists nobody": ("finish", "if listing ~= '' then", "if false then"),
+    "finish lists nobody": ("finish", "    if list then", "    if false then"),
     "retry forgets the once-key": ("retry", "    decide(once)\n    redis", "    redis"),
     "retry ignores copies": ("retry", "elseif decided(once) then", "elseif false then"),
     "retry without a token": (

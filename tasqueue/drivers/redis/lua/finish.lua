@@ -5,7 +5,8 @@
 -- ENQUEUE finds them. While anybody waits, the job's channel is told record and result, just as a
 -- read would give them now (word.py), or else an empty word; that it may not be spoken on stops
 -- nothing.
--- What a batch has in common is asked and written in one command; commands are what a job costs.
+-- What a batch has in common is asked and written in one command; commands are what a job costs. A
+-- batch does what its jobs would do one after the other; what their groups call comes last.
 -- KEYS if hb dl dx cr   ARGV wid now(ns) db(channels are those of all databases) n, n tokens, then
 -- per job:
 --   id listing('success'|'failed'|'') record has('1' a result, '' none, '-' never touch that key)
@@ -16,34 +17,32 @@
 --   first); 0 fenced; -1 a key has the wrong type: nothing was written, the job is still held.
 local inflight, hb, dl, dx, cr = unpack(KEYS)
 local wid, now, db, n = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local is, out = types(), {}
-if not (is(inflight, 'hash') and is(hb, 'hash') and is(dl, 'zset') and is(dx, 'hash')
-    and is(cr, 'hash')) then
-  return bad('a key of the queue')
-end
 if not tonumber(now) then return redis.error_reply('BADARG now') end
+local held = redis.pcall('HMGET', inflight, unpack(ARGV, 5, 4 + n))
+local charged = redis.call('TYPE', cr).ok
+if held.err or (charged ~= 'hash' and charged ~= 'none') then return bad('a key of the queue') end
 
-local charges = redis.call('EXISTS', cr) == 1
-local ears = redis.pcall('PUBSUB', 'SHARDNUMSUB', 'tq:ears')   -- an error has no [2]
+local is, charges = types(), charged == 'hash'
 local group_ok = groups(is)
-local held = redis.call('HMGET', inflight, unpack(ARGV, 5, 4 + n))
-local time, moments = redis.call('TIME'), {}
-local listed, ended, gone = {success = {}, failed = {}}, {}, {}
+local ears = redis.pcall('PUBSUB', 'SHARDNUMSUB', 'tq:ears')[2] or 0   -- an error has no [2]
+local out, ended, gone, lives, listed = {}, {}, {}, {}, {}
+local told, marked, heard = {}, {}, {}             -- by group, once-key, channel
 
--- When what is kept for a while ends, as the server writes it: then SET need not rewrite itself.
-local function moment(ttl)
-  if not moments[ttl] then
-    moments[ttl] = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + ttl)
+local function list_of(listing)
+  if listed[listing] == nil then
+    local known = listing == 'success' or listing == 'failed'
+    listed[listing] = known and is(RES .. listing, 'zset') and {}
   end
-  return moments[ttl]
+  return listed[listing]
 end
 
-local function keep(key, value, ttl)
-  if ttl > 0 then
-    redis.call('SET', key, value, 'PXAT', moment(ttl))
-  else
-    redis.call('SET', key, value)
-  end
+-- Whether what follows from a job can be written.
+local function sound(first, last)
+  local dead, gid, closes = ARGV[first + 1], ARGV[first + 2], ARGV[first + 4]
+  local ok = (dead == '' or is(dl, 'zset') and is(dx, 'hash'))
+    and (gid == '' or group_ok(gid)) and (closes == '' or group_ok(closes))
+  for c = first + 5, last, 5 do ok = ok and open(is, ARGV[c], ARGV[c + 1]) end
+  return ok
 end
 
 -- What lies under the result's key without having been saved just now is left for a read.
@@ -52,47 +51,87 @@ local function word(has, record, result)
   return db .. ' ' .. #record .. ' ' .. record .. result
 end
 
-local i = 5 + n
+-- When what is kept for a while ends, as the server writes it: then SET need not rewrite itself.
+local moments = {}
+local function moment(ttl)
+  if not moments[ttl] then
+    local time = redis.call('TIME')
+    moments[ttl] = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + ttl)
+  end
+  return moments[ttl]
+end
+
+-- Strings to be written together. Called with one it adds that; called without, it writes them all,
+-- and before one with another time to live.
+local function pile()
+  local list, n, lives = {}, 0, 0
+  local function write()
+    if n == 0 then return end
+    if lives == 0 then
+      redis.call('MSET', unpack(list, 1, n))
+    else
+      list[n + 1], list[n + 2] = 'PXAT', moment(lives)
+      if not MSETEX or redis.pcall('MSETEX', n / 2, unpack(list, 1, n + 2)) ~= 1 then
+        for k = 1, n, 2 do redis.call('SET', list[k], list[k + 1], 'PXAT', moment(lives)) end
+      end
+    end
+    n = 0
+  end
+  return function(key, value, ttl)
+    if not key then return write() end
+    if ttl ~= lives then
+      write()
+      lives = ttl
+    end
+    list[n + 1], list[n + 2] = key, value
+    n = n + 2
+  end
+end
+
+local i, records, brief = 5 + n, pile(), pile()
+local function write()
+  brief()
+  records()
+end
+
 for at = 1, n do
   local token, id, listing, record = ARGV[4 + at], ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local has, result, ttl, more = ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), ARGV[i + 6]
-  local once, dead, gid, place, closes, first, last = '', '', '', '', '', 0, -1
-  i = i + 7
-  if more ~= '0' then
-    once, dead, gid, place, closes = unpack(ARGV, i, i + 4)
-    first, last, i = i + 5, i + more - 1, i + more
-  end
-  local ok = ttl and (listing == '' or (listed[listing] and is(RES .. listing, 'zset')))
-    and (gid == '' or group_ok(gid)) and (closes == '' or group_ok(closes))
-  for c = first, last, 5 do ok = ok and open(is, ARGV[c], ARGV[c + 1]) end
-  local raw = not gone[token] and held[at]
+  local first, last = i + 7, i + 6 + more
+  local raw, list = not gone[token] and held[at], listing ~= '' and list_of(listing)
+  local once, dead, gid, place, closes = '', '', '', '', ''
+  if first <= last then once, dead, gid, place, closes = unpack(ARGV, first, first + 4) end
   if not raw then
-    out[at] = redis.call('HEXISTS', hb, wid) == 1 and 2 or 0
-  elseif decided(once) then
+    local registered = redis.pcall('HEXISTS', hb, wid)
+    out[at] = registered == 1 and 2 or registered == 0 and 0 or -1
+  elseif marked[once] or decided(once) then
     ended[#ended + 1], gone[token] = token, true
     out[at] = 2
-  elseif not ok then
+  elseif not ttl or (listing ~= '' and not list) or (first <= last and not sound(first, last)) then
     out[at] = -1
   else
-    for c = first, last, 5 do
-      push(ARGV[c], ARGV[c + 1], ARGV[c + 2], ARGV[c + 3], ARGV[c + 4])
+    local keeps = ttl > 0 and math.max(ttl, 900000) or 0
+    if lives[id] then write() end
+    for c = first + 5, last, 5 do
+      if lives[ARGV[c + 2]] then write() end
+      push(unpack(ARGV, c, c + 4))
     end
     if gid ~= '' then
       local failed = listing == 'failed'
       local saved = not failed and has == '1' and result
       if not failed and has == '' and is(RES .. id, 'string') then
-        saved = redis.call('GET', RES .. id)               -- what an earlier attempt saved
+        saved = redis.call('GET', RES .. id)                 -- what an earlier attempt saved
       end
-      member(gid, place, id, failed, saved)
+      told[gid] = told[gid] or {}
+      note(told[gid], gid, place, id, failed, saved)
     end
     if has == '1' then
-      keep(RES .. id, result, ttl)
+      (keeps == ttl and records or brief)(RES .. id, result, ttl)
     elseif has == '' and ttl > 0 then
-      redis.call('PEXPIRE', RES .. id, ttl)                -- what an earlier attempt saved
+      redis.call('PEXPIRE', RES .. id, ttl)                  -- what an earlier attempt saved
     end
-    keep(RES .. 'job:msg:' .. id, record, ttl > 0 and math.max(ttl, 900000) or 0)
-    if listing ~= '' then
-      local list = listed[listing]
+    records(RES .. 'job:msg:' .. id, record, keeps)
+    if list then
       list[#list + 1] = now
       list[#list + 1] = id
     end
@@ -102,16 +141,20 @@ for at = 1, n do
       redis.call('HSET', dx, redis.sha1hex(raw), dead)
     end
     if charges then acquit(cr, raw) end
-    decide(once)
-    ended[#ended + 1], gone[token] = token, true
-    if (ears[2] or 0) > 0 then
-      redis.pcall('SPUBLISH', RES .. 'job:msg:' .. id, word(has, record, result))
-    end
+    if once ~= '' then marked[once] = true end
+    ended[#ended + 1], gone[token], lives[id] = token, true, true
+    if ears > 0 then heard[RES .. 'job:msg:' .. id] = word(has, record, result) end
     out[at] = 1
   end
+  i = last + 1
 end
+
+write()
 for listing, list in pairs(listed) do
-  if #list > 0 then redis.call('ZADD', RES .. listing, unpack(list)) end
+  if list and #list > 0 then redis.call('ZADD', RES .. listing, unpack(list)) end
 end
+for gid, members in pairs(told) do take(gid, members) end
+for once in pairs(marked) do decide(once) end
+for channel, said in pairs(heard) do redis.pcall('SPUBLISH', channel, said) end
 if #ended > 0 then redis.call('HDEL', inflight, unpack(ended)) end
 return out

@@ -39,30 +39,47 @@ end
 
 local fire
 
--- Takes an ended member out, by its name; what it saved is kept for the callback.
-local function take(gid, name, failed, saved)
-  local g = group_key(gid)
-  if redis.call('SISMEMBER', g .. ':p', name) == 0 then return 0 end
-  if failed then redis.call('SADD', g .. ':f', name) end
-  if saved then redis.call('HSET', g .. ':r', name, saved) end
-  redis.call('SREM', g .. ':p', name)
+-- Takes ended members out, each once; what they saved is kept for the callback. ended: per member
+-- name failed saved(false = nothing). Returns how many were open.
+local function take(gid, ended)
+  if #ended == 0 then return 0 end
+  local g, names, seen = group_key(gid), {}, {}
+  for at = 1, #ended, 3 do names[#names + 1] = ended[at] end
+  local was_open = redis.call('SMISMEMBER', g .. ':p', unpack(names))
+  local out, failed, saved = {}, {}, {}
+  for at, name in ipairs(names) do
+    if was_open[at] == 1 and not seen[name] then
+      seen[name], out[#out + 1] = true, name
+      if ended[3 * at - 1] then failed[#failed + 1] = name end
+      if ended[3 * at] then
+        saved[#saved + 1] = name
+        saved[#saved + 1] = ended[3 * at]
+      end
+    end
+  end
+  if #out == 0 then return 0 end
+  if #failed > 0 then redis.call('SADD', g .. ':f', unpack(failed)) end
+  if #saved > 0 then redis.call('HSET', g .. ':r', unpack(saved)) end
+  redis.call('SREM', g .. ':p', unpack(out))
   if redis.call('HEXISTS', g, 'sealed') == 0 then
     redis.call('EXPIRE', g .. ':f', DAY)
     redis.call('EXPIRE', g .. ':r', DAY)
   end
   fire(gid)
-  return 1
+  return #out
 end
 
--- An ended job of a member. place '': the job is the member by itself; else where its path is in m.
-local function member(gid, place, id, failed, saved)
+-- Notes an ended job of a member for take. place '': the job is the member by itself; else where
+-- its path is in m.
+local function note(ended, gid, place, id, failed, saved)
   local name = id
   if place ~= '' then
     name = redis.call('LINDEX', group_key(gid) .. ':m', place)
     if not name then return end
     if not failed and string.match(name, '[^>]*$') ~= id then return end
   end
-  take(gid, name, failed, saved)
+  local n = #ended
+  ended[n + 1], ended[n + 2], ended[n + 3] = name, failed, saved or false
 end
 
 -- The callback of a failed group will not come: whoever waits for it is told, and the group that
@@ -78,7 +95,11 @@ local function fail_callback(g)
     redis.call('SET', RES .. 'job:msg:' .. id, record)
   end
   redis.call('ZADD', RES .. 'failed', time[1] .. string.format('%06d', time[2]) .. '000', id)
-  if has[4] then member(has[4], has[5], id, true) end
+  if has[4] then
+    local ended = {}
+    note(ended, has[4], has[5], id, true)
+    take(has[4], ended)
+  end
 end
 
 -- Calls the callback of a sealed group without open members.
