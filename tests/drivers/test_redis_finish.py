@@ -1,6 +1,6 @@
 """A call of FINISH with many jobs does what as many calls would do, in fewer commands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -94,7 +94,7 @@ def run(driver: BlockingDriver, batches: Sequence[Sequence[Settlement]]) -> list
 
 
 @contextmanager
-def without(client: Any, command: str) -> Iterator[None]:
+def without(client: Any, command: str) -> Generator[None]:
     """The server's user may not call a command meanwhile, as on a server that does not have it."""
     if not command:
         yield

@@ -1,6 +1,7 @@
 """What a job costs the server, in calls: a busy machine does not change that, unlike a time."""
 
 import asyncio
+from typing import Any
 
 from redis import Redis
 
@@ -23,6 +24,12 @@ def _calls(conn: Redis) -> tuple[int, int]:
     return sent, sum(calls.values())
 
 
+def _knows(conn: Any, command: str) -> bool:
+    """Whether the server has a command: MSETEX is in Redis 8.4 and Valkey 9.1."""
+    known = conn.execute_command("COMMAND", "INFO", command)
+    return any(known.values()) if isinstance(known, dict) else any(known)
+
+
 def _show(what: str, sent: int, inside: int) -> str:
     return f"{what}: {sent / JOBS:.3f} calls and {inside / JOBS:.2f} commands in scripts a job"
 
@@ -36,7 +43,7 @@ async def _drained(app: App, conn: Redis, jobs: int) -> None:
     await running
 
 
-async def test_a_job_at_full_load_costs_a_tenth_of_a_call_and_four_commands_in_scripts(
+async def test_a_job_at_full_load_costs_a_tenth_of_a_call_and_one_command_in_scripts(
     redis_url: str, redis_client: Redis
 ) -> None:
     async with App(redis_url) as app:
@@ -50,7 +57,8 @@ async def test_a_job_at_full_load_costs_a_tenth_of_a_call_and_four_commands_in_s
         await _drained(app, redis_client, JOBS)
         sent, inside = _calls(redis_client)
     assert sent <= JOBS / 10, _show("drain", sent, inside)
-    assert inside <= 4 * JOBS, _show("drain", sent, inside)
+    most = 1 if _knows(redis_client, "MSETEX") else 4
+    assert inside <= most * JOBS, _show("drain", sent, inside)
 
 
 async def test_a_bulk_call_costs_a_job_a_hundredth_of_a_call_and_three_commands_in_scripts(
