@@ -15,10 +15,20 @@ from typing import Any
 import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 _STARTS_WITHIN = 60.0
 _DATABASES = 64
+
+
+def knows_msetex(client: Any) -> bool:
+    """Whether the server has MSETEX: Redis 8.4 and Valkey 9.1 do."""
+    try:
+        client.execute_command("MSETEX", 1, "tests:msetex", "")
+    except ResponseError:
+        return False
+    client.delete("tests:msetex")
+    return True
 
 
 def _binary() -> str:

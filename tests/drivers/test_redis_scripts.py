@@ -459,7 +459,7 @@ def test_a_user_without_a_right_is_not_told_of_a_wrong_type(
         with redis_client.client() as theirs:
             theirs.execute_command("AUTH", "x", "pw")
             for how in (("EVAL", known.source), ("FCALL", known.function)):
-                with pytest.raises(ResponseError, match="no permissions to run"):
+                with pytest.raises(ResponseError, match=r"permissions|can't run"):
                     theirs.execute_command(*how, *claim().args[2:])
     finally:
         redis_client.acl_deluser("x")

@@ -1,11 +1,11 @@
 """What a job costs the server, in calls: a busy machine does not change that, unlike a time."""
 
 import asyncio
-from typing import Any
 
 from redis import Redis
 
 from tasqueue import App
+from tests.servers import knows_msetex
 
 JOBS = 2_000
 SLOTS = 100
@@ -22,12 +22,6 @@ def _calls(conn: Redis) -> tuple[int, int]:
     for name in ("info", "config|resetstat", "zcard"):
         calls.pop(name, None)
     return sent, sum(calls.values())
-
-
-def _knows(conn: Any, command: str) -> bool:
-    """Whether the server has a command: MSETEX is in Redis 8.4 and Valkey 9.1."""
-    known = conn.execute_command("COMMAND", "INFO", command)
-    return any(known.values()) if isinstance(known, dict) else any(known)
 
 
 def _show(what: str, sent: int, inside: int) -> str:
@@ -57,7 +51,7 @@ async def test_a_job_at_full_load_costs_a_tenth_of_a_call_and_one_command_in_scr
         await _drained(app, redis_client, JOBS)
         sent, inside = _calls(redis_client)
     assert sent <= JOBS / 10, _show("drain", sent, inside)
-    most = 1 if _knows(redis_client, "MSETEX") else 4
+    most = 1 if knows_msetex(redis_client) else 4
     assert inside <= most * JOBS, _show("drain", sent, inside)
 
 

@@ -1,10 +1,8 @@
 -- Shared by every script. Keeps true: a script raises before its first write, or not at all.
--- Callers ask the types of LIST, ZSET and HASH keys and look at numbers first; SET, EXISTS and
--- DEL cannot raise on a type. Within a script the order is always: copy first (push, status,
+-- Callers ask the types of LIST, ZSET and HASH keys, or read them, and look at numbers first; SET,
+-- MSET, EXISTS and DEL cannot raise on a type. Within a script the order is always: copy first (push, status,
 -- result), then mark as decided, and delete the token last.
 local RES, DAY = 'tq:res:', 86400
--- Whether the server knows MSETEX: Redis 8.4, Valkey 9.1.
-local MSETEX = redis.REDIS_VERSION_NUM >= 0x080400 or (redis.VALKEY_VERSION_NUM or 0) >= 0x090100
 
 -- Asks whether a key has a type or is absent; one memory a call, so a batch asks each key once. An
 -- absent key is taken for what the first who asks will make of it: a queue may have the name of

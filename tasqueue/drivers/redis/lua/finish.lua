@@ -61,6 +61,9 @@ local function moment(ttl)
   return moments[ttl]
 end
 
+-- MSETEX is in Redis 8.4 and Valkey 9.1, if this user may call it.
+local msetex = redis.REDIS_VERSION_NUM >= 0x080400 or (redis.VALKEY_VERSION_NUM or 0) >= 0x090100
+
 -- Strings to be written together. Called with one it adds that; called without, it writes them all,
 -- and before one with another time to live.
 local function pile()
@@ -71,7 +74,7 @@ local function pile()
       redis.call('MSET', unpack(list, 1, n))
     else
       list[n + 1], list[n + 2] = 'PXAT', moment(lives)
-      if not MSETEX or redis.pcall('MSETEX', n / 2, unpack(list, 1, n + 2)) ~= 1 then
+      if not msetex or redis.pcall('MSETEX', n / 2, unpack(list, 1, n + 2)) ~= 1 then
         for k = 1, n, 2 do redis.call('SET', list[k], list[k + 1], 'PXAT', moment(lives)) end
       end
     end
