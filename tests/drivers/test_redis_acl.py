@@ -10,7 +10,7 @@ import pytest
 
 from tasqueue import App, ResultTimeout
 from tasqueue.core.errors import BackendRejected, TasqueueError
-from tasqueue.core.ports import Pending, Read, WorkerInfo
+from tasqueue.core.ports import Pending, Push, Read, Submit, WorkerInfo
 from tasqueue.drivers.redis import Address, RedisStore, library_source
 from tasqueue.drivers.redis.command import ask, call, command
 from tests.drivers.fleet import Fleet, fleet, until
@@ -106,6 +106,21 @@ def test_a_producer_cannot_claim_nor_settle_through_our_own_functions(
             store._blocking.run(ask(sent))
     assert admin.keys("*") == [b"orders"]
     assert admin.lrange("orders", 0, -1) == [b"job"]
+    store.close()
+
+
+def test_a_producer_with_the_rights_of_before_sends_many_exactly_once(
+    own_valkey: Valkey, admin: Any
+) -> None:
+    admin.execute_command("ACL", "SETUSER", "producer", "-msetnx")
+    store = RedisStore(Address.from_url(url(own_valkey, "producer")))
+    jobs = [Push("orders", name, name.encode(), name.encode()) for name in "abc"]
+    assert store.perform_blocking(Submit(jobs)) == [True] * 3
+    more = Push("orders", "d", b"d", b"d")
+    assert store.perform_blocking(Submit([*jobs, more])) == [False] * 3 + [True]
+    assert admin.lrange("orders", 0, -1) == [b"d", b"c", b"b", b"a"]
+    assert admin.mget([f"tq:res:job:msg:{name}" for name in "abcd"]) == [b"a", b"b", b"c", b"d"]
+    assert admin.acl_log(), "the right was not missed"
     store.close()
 
 

@@ -67,6 +67,9 @@ CALLS: dict[str, Callable[[], Command]] = {
     "enqueue later": lambda: call(
         "enqueue", (Q, K.scheduled), ("", "id", "call", 1, "record", "raw")
     ),
+    "enqueue many": lambda: call(
+        "enqueue", (Q, K.scheduled), (0, *("id", "", "", "record", "raw"), *("b", "", 1, "r", "b"))
+    ),
     "finish": lambda: finish(K, "w", [done()], now_ns=1),
     "finish with children": lambda: finish(K, "w", [done(pushes=[CHILD, LATE_CHILD])], now_ns=1),
     "group_add": lambda: call(

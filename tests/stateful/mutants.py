@@ -55,9 +55,27 @@ LUA: Final[dict[str, tuple[str, str, str]]] = {
         "enqueue", "'tq:eq:' .. call, 1, 'NX', 'EX'", "'tq:eq:' .. call, 1, 'EX'",
     ),
     "enqueue does not check a repeat": (
-        "enqueue", "id, record, 'NX')", "id, record)",
+        "enqueue", "key, record, 'NX')", "key, record)",
     ),
-    "enqueue keeps the token by job": ("enqueue", "'tq:eq:' .. call", "'tq:eq:' .. id"),
+    "enqueue keeps the token by job": ("enqueue", "'tq:eq:' .. call", "'tq:eq:' .. ARGV[i]"),
+    "enqueue of many does not check a repeat": (
+        "enqueue", "redis.pcall('MSETNX', unpack(records)) == 1",
+        "redis.call('MSET', unpack(records))",
+    ),
+    "enqueue of many gives up at a repeat": (
+        "enqueue", "if not all_new then", "if not many then",
+    ),
+    "enqueue takes an ID that comes twice in a call for new": ("enqueue", " or seen[id]", ""),
+    "enqueue takes a refusal for a yes": (
+        "enqueue", "unpack(records)) == 1", "unpack(records)) ~= 0",
+    ),
+    "enqueue of many needs the right to MSETNX": (
+        "enqueue", "redis.pcall('MSETNX'", "redis.call('MSETNX'",
+    ),
+    "enqueue of many loses what is due": (
+        "enqueue", "if late and #set > 0", "if not many and late and #set > 0",
+    ),
+    "enqueue of many pushes one": ("enqueue", "queue, unpack(list))", "queue, list[1])"),
     "park drops": ("park", "redis.call('LPUSH', KEYS[3], raw)", ""),
     "unpark doubles": ("unpark", "drop_oldest(KEYS[1], #found)", ""),
     "promote doubles": ("promote", "redis.call('ZREM', ss, unpack(due))", ""),

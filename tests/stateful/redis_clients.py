@@ -47,16 +47,41 @@ class Clients(QueueModel):
         if fate != "ok":
             self.calls.append(made)
 
-    @rule(n=st.integers(2, 4), fate=st.sampled_from(["ok", "twice"]))
-    def enqueue_many(self, *, n: int, fate: str) -> None:
+    @rule(
+        n=st.integers(2, 4),
+        fate=st.sampled_from(["ok", "twice", "with more", "doubled"]),
+        due=st.booleans(),
+        refused=st.booleans(),
+    )
+    def enqueue_many(self, *, n: int, fate: str, due: bool = False, refused: bool = False) -> None:
+        """One call; it comes again by itself, or with one more, or has a job twice in it.
+
+        ``due``: the first has a due time. ``refused``: a producer with the rights of yesterday.
+        """
         pushes = []
-        for _ in range(n):
-            job_id = f"j{self.tick()}"
-            pushes.append(Push(Q, job_id, self.record(job_id, "queued"), body(job_id)))
-        assert self.run(steps_of(Submit(pushes), KeepOpts())) == [True] * n
-        if fate == "twice":
-            assert self.run(steps_of(Submit(pushes, again=True), KeepOpts())) == [False] * n
-        for push in pushes:
+        for place in range(n + 1):
+            job_id, at = f"j{self.tick()}", 1 if due and place == 0 else None
+            raw = body(job_id, eta=at)
+            pushes.append(Push(Q, job_id, self.record(job_id, "queued"), raw, at))
+        more = pushes.pop()
+        self.may_msetnx(right=not refused)
+        try:
+            self.send_many(pushes, [True] * n, doubled=fate == "doubled")
+            if fate == "twice":
+                self.send_many(pushes, [False] * n)
+            elif fate == "with more":
+                self.send_many([*pushes, more], [*[False] * n, True])
+        finally:
+            self.may_msetnx(right=True)
+
+    def may_msetnx(self, *, right: bool) -> None:
+        self.client.execute_command("ACL", "SETUSER", "default", "+msetnx" if right else "-msetnx")
+
+    def send_many(self, pushes: list[Push], new: list[bool], *, doubled: bool = False) -> None:
+        sent = pushes + pushes[:1] * doubled
+        answers = self.run(steps_of(Submit(sent), KeepOpts()))
+        assert answers == new + [False] * doubled, "a job of many counted twice, or not at all"
+        for push in [push for push, is_new in zip(pushes, new, strict=True) if is_new]:
             self.records[push.job_id] = push.record
             self.lives[push.body] += 1
             self.born(push.body)
