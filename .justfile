@@ -82,6 +82,7 @@ bench *args:
 bench-full *args:
     python -m benchmarks.run --rounds 5 --share 1 --pings 300 --name full --publish {{ args }}
     python -m benchmarks.scale --publish
+    python -m benchmarks.instructions --publish
 
 # Jobs of every kind under kills, stops, a dying server and a bad network; one JSON line.
 soak *args:

@@ -1,8 +1,9 @@
 """Ours alone at scale, and how fair it is: ``python -m benchmarks.scale``.
 
-Each row is measured in turn with the plain one (``base``), and is shown as a ratio to that: what a
-job costs with a long queue, many scheduled jobs, more processes, larger payloads. The long run
-watches the memory of one worker; fairness is the time that a job waits beside slow ones.
+Each row is measured right after the plain one (``base``), and is shown as a ratio to that: what a
+job costs with a long queue, many scheduled jobs, more processes, larger payloads. A machine that is
+shared has slow and quick seconds, which such a pair has in common. The long run watches the memory
+of one worker; fairness is the time that a job waits beside slow ones.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _app(server: Server) -> App:
     return app
 
 
-def _fill(server: Server, case: Case) -> None:
+def fill_queue(server: Server, case: Case) -> None:
     """The measured jobs first: they are older, and so come first."""
     server.empty()
     with _app(server) as app:
@@ -115,43 +116,55 @@ def _send(many: Callable[[list[tuple[int, int]]], Any], count: int) -> None:
 
 def measured(server: Server, case: Case) -> dict[str, float]:
     """Run a row once."""
-    _fill(server, case)
+    fill_queue(server, case)
+    counted = Count(server)
+    report = drain(server, case)
+    done = server.ended()
+    return {
+        "drain_per_s": done / report["seconds"],
+        "worker_cpu_us": 1e6 * report["cpu"] / report["jobs"],
+        "redis_cpu_us": counted.per_job(done)["redis_cpu_us"],
+    }
+
+
+def drain(server: Server, case: Case) -> dict[str, float]:
+    """Have a row's jobs run; the report of its first worker."""
     share = case.jobs // case.processes
     if case.members:
         share = case.jobs // case.members * (case.members + 1)  # the callbacks too
-    counted = Count(server)
     with ExitStack() as stack:
         workers = [
             stack.enter_context(worker(_BASE, server, share, **case.env))
             for _ in range(case.processes)
         ]
-        report = workers[0].report()
-        done = server.ended()
-        per_job = counted.per_job(done)
-    return {
-        "drain_per_s": done / report["seconds"],
-        "worker_cpu_us": 1e6 * report["cpu"] / report["jobs"],
-        "redis_cpu_us": per_job["redis_cpu_us"],
-    }
+        return workers[0].report()
 
 
 def rows(server: Server, share: float, rounds: int) -> dict[str, dict[str, float]]:
-    """Medians by row."""
+    """Medians by row; ``ratio`` is that of the pairs, of all CPU a job takes."""
+    base, *others = cases(share)
     found: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
-        for case in cases(share):
+        for case in others:
             try:
-                values = measured(server, case)
+                plain, values = measured(server, base), measured(server, case)
             except Failed as error:
                 print(f"{case.name}: FAILED\n{error}", flush=True)
                 continue
+            values["ratio"] = _cpu(values) / _cpu(plain)
             print(f"{case.name}: {values['drain_per_s']:,.0f} jobs/s", flush=True)
-            for name, value in values.items():
-                found.setdefault(case.name, {}).setdefault(name, []).append(value)
+            for row, one in ((base.name, plain | {"ratio": 1.0}), (case.name, values)):
+                for name, value in one.items():
+                    found.setdefault(row, {}).setdefault(name, []).append(value)
     return {
         row: {name: median(sample) for name, sample in values.items()}
+        | {"ratio_low": min(values["ratio"]), "ratio_high": max(values["ratio"])}
         for row, values in found.items()
     }
+
+
+def _cpu(values: dict[str, float]) -> float:
+    return values["worker_cpu_us"] + values["redis_cpu_us"]
 
 
 # -- a long run ----------------------------------------------------------------------------------
@@ -192,10 +205,11 @@ def _forget(server: Server) -> None:
 
 def markdown(results: dict[str, Any]) -> str:
     """The tables."""
-    about, base = results["about"], results["rows"]["base"]
+    about = results["about"]
     how = (
         f"{about['date']}, {about['server']}, load average {about['load']:.1f}; medians of "
-        f"{about['rounds']} rounds in turn. Command: `{about['command']}`"
+        f"{about['rounds']} pairs with the plain row (lowest and highest). "
+        f"Command: `{about['command']}`"
     )
     lines = [
         how,
@@ -205,9 +219,9 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     for name, row in results["rows"].items():
         costs = [row["worker_cpu_us"], row["redis_cpu_us"]]
-        ratio = sum(costs) / (base["worker_cpu_us"] + base["redis_cpu_us"])
         figures = " | ".join(map(figure, [row["drain_per_s"], *costs]))
-        lines.append(f"| {name} | {figures} | {ratio:.2f} × |")
+        spread = f" ({row['ratio_low']:.2f}–{row['ratio_high']:.2f})" if name != "base" else ""
+        lines.append(f"| {name} | {figures} | {row['ratio']:.2f} ×{spread} |")
     if long := results.get("long"):
         before, after = long["rss_at_a_tenth_mb"], long["rss_mb"]
         took = f"One worker, {long['jobs']:,} jobs in {long['seconds']:.0f} s"

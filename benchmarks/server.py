@@ -54,6 +54,11 @@ class Server:
             else:
                 return
 
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
     def version(self) -> str:
         """Such as ``valkey 9.1.2``."""
         info = self.info("server")

@@ -1,7 +1,7 @@
 -- Shared by every script. Keeps true: a script raises before its first write, or not at all.
 -- Callers ask the types of LIST, ZSET and HASH keys, or read them, and look at numbers first; SET,
--- MSET, EXISTS and DEL cannot raise on a type. Within a script the order is always: copy first (push, status,
--- result), then mark as decided, and delete the token last.
+-- MSET, EXISTS and DEL cannot raise on a type. Within a script the order is always: copy first
+-- (push, status, result), then mark as decided, and delete the token last.
 local RES, DAY = 'tq:res:', 86400
 
 -- Asks whether a key has a type or is absent; one memory a call, so a batch asks each key once. An
