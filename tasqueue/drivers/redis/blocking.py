@@ -132,7 +132,8 @@ class BlockingDriver:
     def _once(self, packet: bytes, count: int) -> list[Any]:
         line, sent = self._line(), False
         try:
-            line.wire.connect()
+            if not line.used_at:
+                line.wire.connect()
             sent = True
             line.wire.send_packed_command([packet], check_health=False)
             replies = [self._reply(line.wire) for _ in range(count)]
