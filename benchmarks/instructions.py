@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from benchmarks.place import HERE
 from benchmarks.report import fill
-from benchmarks.scale import Case, cases, drain, fill_queue
+from benchmarks.scale import Case, cases, drained, fill_queue
 from benchmarks.server import Count, Server, binary, running
 
 _JOBS: Final = 4_000
@@ -53,10 +53,10 @@ def counted(case: Case, folder: Path) -> dict[str, float]:
         fill_queue(server, case)
         calls = Count(server)
         _tell(server, "-i", "on")
-        drain(server, case)
-        _tell(server, "-i", "off")
-        done = server.ended()
-        commands = calls.per_job(done)["redis_commands"]
+        with drained(server, case):
+            _tell(server, "-i", "off")
+            done = server.ended()
+            commands = calls.per_job(done)["redis_commands"]
         _tell(server, "-d", "drain")
         pid = server.pid
     found = _totals(folder, pid)

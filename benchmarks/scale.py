@@ -12,8 +12,8 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,17 +118,19 @@ def measured(server: Server, case: Case) -> dict[str, float]:
     """Run a row once."""
     fill_queue(server, case)
     counted = Count(server)
-    report = drain(server, case)
-    done = server.ended()
+    with drained(server, case) as report:
+        done = server.ended()
+        redis_cpu_us = counted.per_job(done)["redis_cpu_us"]
     return {
         "drain_per_s": done / report["seconds"],
         "worker_cpu_us": 1e6 * report["cpu"] / report["jobs"],
-        "redis_cpu_us": counted.per_job(done)["redis_cpu_us"],
+        "redis_cpu_us": redis_cpu_us,
     }
 
 
-def drain(server: Server, case: Case) -> dict[str, float]:
-    """Have a row's jobs run; the report of its first worker."""
+@contextmanager
+def drained(server: Server, case: Case) -> Generator[dict[str, Any]]:
+    """What the first worker reports when a row's jobs have run, while all workers are still there."""
     share = case.jobs // case.processes
     if case.members:
         share = case.jobs // case.members * (case.members + 1)  # the callbacks too
@@ -137,7 +139,7 @@ def drain(server: Server, case: Case) -> dict[str, float]:
             stack.enter_context(worker(_BASE, server, share, **case.env))
             for _ in range(case.processes)
         ]
-        return workers[0].report()
+        yield workers[0].report()
 
 
 def rows(server: Server, share: float, rounds: int) -> dict[str, dict[str, float]]:
