@@ -130,7 +130,7 @@ def measured(server: Server, case: Case) -> dict[str, float]:
 
 @contextmanager
 def drained(server: Server, case: Case) -> Generator[dict[str, Any]]:
-    """What the first worker reports when a row's jobs have run, while all workers are still there."""
+    """What the first worker reports when the jobs have run; all workers are still there."""
     share = case.jobs // case.processes
     if case.members:
         share = case.jobs // case.members * (case.members + 1)  # the callbacks too
