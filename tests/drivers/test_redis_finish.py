@@ -47,6 +47,7 @@ def settlement(draw: st.DrawFn, at: int) -> Settlement:
         dead=draw(st.sampled_from(["", "why"])),
         ttl_ms=draw(st.sampled_from([0, 5 * MINUTE, DAY])),
         member=draw(st.none() | st.just(Membership("g", place))),
+        closes=draw(st.sampled_from(["", "", "", "g"])),
     )
 
 
@@ -111,9 +112,15 @@ def without(client: Any, command: str) -> Generator[None]:
         client.execute_command("ACL", "SETUSER", "default", f"+{command}")
 
 
-@pytest.mark.parametrize("missing", ["", "msetex"])
+@pytest.mark.parametrize("missing", ["", "msetex", "mset", "smismember"])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=BATCHES)
+@example(
+    batch=(
+        *[end(at, name, member=Membership("g")) for at, name in enumerate(["a", "b", "c>d"])],
+        end(3, "call", closes="g"),
+    )
+)
 @example(batch=(end(0, "a"), end(1, "b", pushes=[Push("other", "a", b"again", b"a")])))
 @example(batch=(end(1, "b", pushes=[Push("other", "a", b"again", b"a")]), end(0, "a")))
 @example(batch=(end(0, "a", DAY), end(1, "a", 5 * MINUTE), end(2, "b"), end(3, "b", DAY)))

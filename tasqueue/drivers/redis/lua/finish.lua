@@ -6,7 +6,9 @@
 -- read would give them now (word.py), or else an empty word; that it may not be spoken on stops
 -- nothing.
 -- What a batch has in common is asked and written in one command; commands are what a job costs. A
--- batch does what its jobs would do one after the other; what their groups call comes last.
+-- batch does what its jobs would do one after the other; what their groups call comes last, or
+-- before a group is closed. Who may not call MSET or MSETEX writes one by one: nothing is refused
+-- half way.
 -- KEYS if hb dl dx cr   ARGV wid now(ns) db(channels are those of all databases) n, n tokens, then
 -- per job:
 --   id listing('success'|'failed'|'') record has('1' a result, '' none, '-' never touch that key)
@@ -71,7 +73,9 @@ local function pile()
   local function write()
     if n == 0 then return end
     if lives == 0 then
-      redis.call('MSET', unpack(list, 1, n))
+      if redis.pcall('MSET', unpack(list, 1, n)).err then
+        for k = 1, n, 2 do redis.call('SET', list[k], list[k + 1]) end
+      end
     else
       list[n + 1], list[n + 2] = 'PXAT', moment(lives)
       if not msetex or redis.pcall('MSETEX', n / 2, unpack(list, 1, n + 2)) ~= 1 then
@@ -95,6 +99,14 @@ local i, records, brief = 5 + n, pile(), pile()
 local function write()
   brief()
   records()
+end
+
+-- Takes what ended so far out of its groups.
+local function tell()
+  if not next(told) then return end
+  write()
+  for gid, members in pairs(told) do take(gid, members) end
+  told = {}
 end
 
 for at = 1, n do
@@ -128,6 +140,7 @@ for at = 1, n do
       told[gid] = told[gid] or {}
       note(told[gid], gid, place, id, failed, saved)
     end
+    if closes ~= '' then tell() end
     if has == '1' then
       (keeps == ttl and records or brief)(RES .. id, result, ttl)
     elseif has == '' and ttl > 0 then
@@ -156,7 +169,7 @@ write()
 for listing, list in pairs(listed) do
   if list and #list > 0 then redis.call('ZADD', RES .. listing, unpack(list)) end
 end
-for gid, members in pairs(told) do take(gid, members) end
+tell()
 for once in pairs(marked) do decide(once) end
 for channel, said in pairs(heard) do redis.pcall('SPUBLISH', channel, said) end
 if #ended > 0 then redis.call('HDEL', inflight, unpack(ended)) end

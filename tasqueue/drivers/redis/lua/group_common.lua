@@ -45,7 +45,10 @@ local function take(gid, ended)
   if #ended == 0 then return 0 end
   local g, names, seen = group_key(gid), {}, {}
   for at = 1, #ended, 3 do names[#names + 1] = ended[at] end
-  local was_open = redis.call('SMISMEMBER', g .. ':p', unpack(names))
+  local was_open = redis.pcall('SMISMEMBER', g .. ':p', unpack(names))
+  if was_open.err then                                       -- this user may not call it
+    for at, name in ipairs(names) do was_open[at] = redis.call('SISMEMBER', g .. ':p', name) end
+  end
   local out, failed, saved = {}, {}, {}
   for at, name in ipairs(names) do
     if was_open[at] == 1 and not seen[name] then
