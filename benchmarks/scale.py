@@ -1,9 +1,9 @@
 """Ours alone at scale, and how fair it is: ``python -m benchmarks.scale``.
 
-Each row is measured right after the plain one (``base``), and is shown as a ratio to that: what a
-job costs with a long queue, many scheduled jobs, more processes, larger payloads. A machine that is
-shared has slow and quick seconds, which such a pair has in common. The long run watches the memory
-of one worker; fairness is the time that a job waits beside slow ones.
+Each row is measured right after the plain one (``base``), on a server of their own, and is shown
+as a ratio to that: what a job costs with a long queue, many scheduled jobs, more processes, larger
+payloads. A machine that is shared has slow and quick seconds, which such a pair has in common. The
+long run watches the memory of one worker; fairness is the time that a job waits beside slow ones.
 """
 
 from __future__ import annotations
@@ -142,14 +142,15 @@ def drained(server: Server, case: Case) -> Generator[dict[str, Any]]:
         yield workers[0].report()
 
 
-def rows(server: Server, share: float, rounds: int) -> dict[str, dict[str, float]]:
+def rows(share: float, rounds: int) -> dict[str, dict[str, float]]:
     """Medians by row; ``ratio`` is that of the pairs, of all CPU a job takes."""
     base, *others = cases(share)
     found: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
         for case in others:
             try:
-                plain, values = measured(server, base), measured(server, case)
+                with running() as server:
+                    plain, values = measured(server, base), measured(server, case)
             except Failed as error:
                 print(f"{case.name}: FAILED\n{error}", flush=True)
                 continue
@@ -254,7 +255,7 @@ def main() -> None:
         about["server"] = server.version()
         results = {
             "about": about,
-            "rows": rows(server, asked.share, asked.rounds),
+            "rows": rows(asked.share, asked.rounds),
             "fairness": fair(server, asked.pings, asked.rounds),
             "long": long_run(server, asked.long) if asked.long else None,
         }

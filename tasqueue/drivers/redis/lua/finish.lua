@@ -69,26 +69,26 @@ local msetex = redis.REDIS_VERSION_NUM >= 0x080400 or (redis.VALKEY_VERSION_NUM 
 -- Strings to be written together. Called with one it adds that; called without, it writes them all,
 -- and before one with another time to live.
 local function pile()
-  local list, n, lives = {}, 0, 0
+  local list, n, life = {}, 0, 0
   local function write()
     if n == 0 then return end
-    if lives == 0 then
+    if life == 0 then
       if redis.pcall('MSET', unpack(list, 1, n)).err then
         for k = 1, n, 2 do redis.call('SET', list[k], list[k + 1]) end
       end
     else
-      list[n + 1], list[n + 2] = 'PXAT', moment(lives)
+      list[n + 1], list[n + 2] = 'PXAT', moment(life)
       if not msetex or redis.pcall('MSETEX', n / 2, unpack(list, 1, n + 2)) ~= 1 then
-        for k = 1, n, 2 do redis.call('SET', list[k], list[k + 1], 'PXAT', moment(lives)) end
+        for k = 1, n, 2 do redis.call('SET', list[k], list[k + 1], 'PXAT', moment(life)) end
       end
     end
     n = 0
   end
   return function(key, value, ttl)
     if not key then return write() end
-    if ttl ~= lives then
+    if ttl ~= life then
       write()
-      lives = ttl
+      life = ttl
     end
     list[n + 1], list[n + 2] = key, value
     n = n + 2
